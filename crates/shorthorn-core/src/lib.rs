@@ -1,0 +1,1 @@
+//! Engine and replica as state machines without I/O

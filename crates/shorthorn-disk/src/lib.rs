@@ -1,0 +1,1 @@
+//! The on-disk format of a replica; all I/O through one trait

@@ -1,0 +1,3 @@
+//! The engine program: NBD, core, connections to replicas
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The NBD server side as bytes in, requests out; no I/O

@@ -1,0 +1,3 @@
+//! The replica program: serves the replicas of one disk
+
+fn main() {}

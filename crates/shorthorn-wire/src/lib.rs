@@ -1,0 +1,1 @@
+//! Messages between engine, replicas and agents: bytes, versions, limits; no I/O
