@@ -1,0 +1,143 @@
+# Shorthorn: the entry for everyone. `make help` lists the targets.
+#
+# Cargo and uv decide what is out of date; a target that has nothing to do ends within a second.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE := .cache
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+MUTANTS := $(CACHE)/mutants
+PROGRAMS := shorthorn-engine shorthorn-replica
+PYTEST_FLAGS ?=
+
+export CARGO_TARGET_DIR := $(TARGET)
+export UV_PYTHON_DOWNLOADS := never
+export UV_NO_CONFIG := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Cargo builds the binding against no particular interpreter (abi3): the same for build, test and wheel.
+export PYO3_NO_PYTHON := 1
+
+# ---- set-up
+
+.PHONY: help
+help:                ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/\1\t/' | expand -t 16
+
+.PHONY: venv
+venv: $(VENV)/.synced   ## the virtual environment, from hash-pinned requirement files
+
+$(VENV)/.synced: requirements/uv.txt requirements/dev.txt pyproject.toml tools/link.py
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements/dev.txt
+	@$(BIN)/python tools/link.py
+	@touch $@
+
+.PHONY: packages
+packages:            ## the Debian packages of debian-packages.txt (root installs; others are told the command)
+	@$(PYTHON) tools/packages.py
+
+.PHONY: build
+build: venv          ## release build of the Rust workspace; programs and native module into the package
+	@cargo build --quiet --release --locked --workspace
+	@mkdir -p src/shorthorn/bin
+	@for p in $(PROGRAMS); do install -C -m 755 $(TARGET)/release/$$p src/shorthorn/bin/$$p; done
+	@install -C -m 755 $(TARGET)/release/lib_native.so src/shorthorn/native/_native.abi3.so
+
+.PHONY: build-mutants
+build-mutants: venv  ## the same with the Cargo feature `mutants`, apart from the package (tests/mutants)
+	@CARGO_TARGET_DIR=$(TARGET)/mutants cargo build --quiet --release --locked --workspace --features mutants
+	@mkdir -p $(MUTANTS)
+	@for p in $(PROGRAMS); do install -C -m 755 $(TARGET)/mutants/release/$$p $(MUTANTS)/$$p; done
+	@install -C -m 755 $(TARGET)/mutants/release/lib_native.so $(MUTANTS)/_native.abi3.so
+
+.PHONY: wheel
+wheel: $(CACHE)/wheel.stamp   ## dist/: one wheel with the package, the native module and both programs
+
+WHEEL_SOURCES := $(shell find src crates -type f -not -path '*/__pycache__/*' -not -name '*.so' -not -path 'src/shorthorn/bin/*' 2>/dev/null)
+$(CACHE)/wheel.stamp: pyproject.toml Cargo.toml Cargo.lock README.md LICENSE $(WHEEL_SOURCES) | build
+	@rm -rf dist && mkdir -p dist $(CACHE)
+	@$(BIN)/maturin build --quiet --release --locked --out dist
+	@ls dist/*.whl
+	@touch $@
+
+# ---- the main job
+
+.PHONY: demo
+demo: packages build ## a three-node cluster, real clients, faults: every step checked
+	@$(BIN)/python -m tools.demo
+
+# ---- tests
+
+.PHONY: test
+test: packages build build-mutants wheel   ## everything that runs
+	@tools/steps.sh "rust tests" cargo test --quiet --release --locked --workspace
+	@tools/steps.sh "python tests, side by side" $(BIN)/pytest -n 2 -m "not serial" $(PYTEST_FLAGS)
+	@tools/steps.sh "python tests, one by one" $(BIN)/pytest -m serial $(PYTEST_FLAGS)
+
+# ---- checks
+
+.PHONY: check
+check: check-python check-layers check-rust check-stubs check-licences check-generated   ## all that can be said without running it
+
+.PHONY: check-fast
+check-fast: check-python check-layers   ## the part without Rust, for each save
+
+.PHONY: check-python
+check-python: venv
+	@tools/steps.sh "ruff format" $(BIN)/ruff format --quiet --check .
+	@tools/steps.sh "ruff check" $(BIN)/ruff check --quiet .
+	@tools/steps.sh "mypy" $(BIN)/mypy
+	@tools/steps.sh "tidy" $(BIN)/python -m tools.tidy
+
+.PHONY: check-layers
+check-layers: venv
+	@tools/steps.sh "layers" $(BIN)/lint-imports --no-cache
+
+.PHONY: check-rust
+check-rust: venv
+	@tools/steps.sh "cargo fmt" cargo fmt --all --check
+	@tools/steps.sh "clippy" cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
+	@tools/steps.sh "clippy, mutants" cargo clippy --quiet --workspace --all-targets --locked --features mutants -- -D warnings
+
+.PHONY: check-stubs
+check-stubs: build
+	@tools/steps.sh "stubtest" $(BIN)/stubtest shorthorn.native._native
+
+.PHONY: check-licences
+check-licences: venv
+	@tools/steps.sh "licences" $(BIN)/python -m tools.licences
+
+.PHONY: check-generated
+check-generated: venv
+	@tools/steps.sh "generated files" $(BIN)/python -m tools.generated --check
+
+.PHONY: fix
+fix: venv            ## format, and mend what the linters can mend
+	@$(BIN)/ruff check --quiet --fix . || true
+	@$(BIN)/ruff format --quiet .
+	@cargo fmt --all
+
+.PHONY: generate
+generate: venv       ## write the generated files anew
+	@$(BIN)/python -m tools.generated
+
+.PHONY: lock
+lock: venv           ## pin the requirement files anew (newest versions that fit the .in files)
+	@for n in uv runtime dev; do \
+	  constraints=$$( [ $$n = dev ] && echo "-c requirements/uv.txt -c requirements/runtime.txt" || true ); \
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 \
+	    --no-emit-index-url --no-header $$constraints -o requirements/$$n.txt requirements/$$n.in; done
+
+.PHONY: clean
+clean:               ## remove everything that was made here
+	@rm -rf $(VENV) $(CACHE) dist target src/shorthorn/bin src/shorthorn/native/*.so
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

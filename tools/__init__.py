@@ -1,0 +1,1 @@
+"""What works on this repository: set-up, checks, generators, the demo. Never imported by the package."""
