@@ -80,9 +80,7 @@ class Conflict(RequestError):
 
     code = "conflict"
 
-    def __init__(
-        self, message: str, *, current_version: int | None = None, context: str = ""
-    ) -> None:
+    def __init__(self, message: str, *, current_version: int | None = None, context: str = "") -> None:
         super().__init__(message, context=context)
         self.current_version = current_version
 
