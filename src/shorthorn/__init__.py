@@ -1,0 +1,4 @@
+"""Shorthorn: replicated block storage that is never wrong about a volume's state.
+
+Where to start reading: ARCHITECTURE.md, then `shorthorn.core.model`.
+"""

@@ -1,0 +1,1 @@
+"""Real clients of servers, nodes and programs."""
