@@ -1,0 +1,1 @@
+"""Tests. What each folder holds is said in CONTRIBUTING.md."""

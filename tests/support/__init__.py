@@ -1,0 +1,1 @@
+"""What tests and demo share. No tests here, and nothing that knows the product's insides."""
