@@ -181,7 +181,7 @@ def _perform(database: Database, group: Sequence[Job]) -> tuple[list[Answer], Ap
         try:
             applied = database.apply(commits)
             outcomes = iter([Answer(value=outcome) for outcome in applied.outcomes])
-        except BaseException as error:  # whatever it is, it belongs to those who wait
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
             outcomes = iter([Answer(error=error)] * len(commits))
     return [next(outcomes) if isinstance(job.work, Commit) else _call(job.work) for job in group], applied
 
@@ -189,7 +189,7 @@ def _perform(database: Database, group: Sequence[Job]) -> tuple[list[Answer], Ap
 def _call(work: Callable[[], Any]) -> Answer:
     try:
         return Answer(value=work())
-    except BaseException as error:  # as above
+    except BaseException as error:  # noqa: BLE001 - as above
         return Answer(error=error)
 
 

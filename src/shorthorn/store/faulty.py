@@ -43,7 +43,6 @@ def in_order(faults: Iterable[Fault | None]) -> Decide:
 
 def none(_writes: Mapping[str, Write]) -> None:
     """No fault."""
-    return None
 
 
 class FaultyStore:
