@@ -2,3 +2,5 @@
 
 Where to start reading: ARCHITECTURE.md, then `shorthorn.core.model`.
 """
+
+__version__ = "0.1.0"

@@ -31,7 +31,9 @@ def program(name: str) -> str:
     """
     path = shutil.which(name, path=_SEARCH)
     if path is None:
-        raise NotListed(f"program {name} is not installed: list its package in {LIST.name}, then make packages")
+        raise NotListed(
+            f"program {name} is not installed: list its package in {LIST.name}, then make packages"
+        )
     package = _owner(Path(path))
     if package is None:
         raise NotListed(f"program {name} ({path}) belongs to no Debian package: a fresh machine will lack it")
@@ -78,7 +80,9 @@ def _listed() -> frozenset[str]:
 def _owner(path: Path) -> str | None:
     """The package that owns a file. /bin is /usr/bin now, and dpkg knows some files by the older name only."""
     for candidate in dict.fromkeys((path, path.resolve())):
-        tail = candidate.relative_to("/usr") if candidate.is_relative_to("/usr") else candidate.relative_to("/")
+        tail = (
+            candidate.relative_to("/usr") if candidate.is_relative_to("/usr") else candidate.relative_to("/")
+        )
         for spelling in (Path("/", tail), Path("/usr", tail)):
             answer = _ask("dpkg", "-S", str(spelling))
             if answer is not None and not answer.startswith("diversion by"):

@@ -15,7 +15,9 @@ def forget() -> None:
     programs.program.cache_clear()
 
 
-@pytest.mark.parametrize("name", listed("qemu-img\nqemu-io\nfio\nnbdinfo\nnbdcopy\nnbdkit\nmkfs.ext4\ne2fsck\n")[0])
+@pytest.mark.parametrize(
+    "name", listed("qemu-img\nqemu-io\nfio\nnbdinfo\nnbdcopy\nnbdkit\nmkfs.ext4\ne2fsck\n")[0]
+)
 def test_the_programs_of_listed_packages_are_found(name: str) -> None:
     assert Path(programs.program(name)).is_file()
 
@@ -24,9 +26,13 @@ def test_a_program_of_every_debian_needs_no_listing() -> None:
     assert programs.run("ls", "/", timeout_s=10).stdout
 
 
-def test_a_package_that_is_not_listed_is_refused_though_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_is_not_listed_is_refused_though_it_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(programs, "_listed", lambda: frozenset({"fio"}))
-    with pytest.raises(programs.NotListed, match=r"qemu-img is of package qemu-utils, which debian-packages\.txt"):
+    with pytest.raises(
+        programs.NotListed, match=r"qemu-img is of package qemu-utils, which debian-packages\.txt"
+    ):
         programs.program("qemu-img")
 
 
