@@ -2,13 +2,21 @@
 //!
 //! Two languages are spoken here:
 //! - [`message`]: requests of one engine (or copier) to one replica and the replies, over TCP; binary frames, [`frame`];
-//! - [`agent`]: what a program and the agent of its node tell each other, over a unix socket; one JSON object a line.
+//! - [`agent`]: what a program and the agent of its node tell each other, over a unix socket; one JSON object a line,
+//!   [`lines`].
 //!
 //! This crate never does I/O and never decides anything: a message that decodes is well-formed, not legal.
 //! Source: docs/protocol.md, sections 2 and 3; docs/formats/wire.md.
 
 pub mod agent;
+pub mod frame;
+pub mod lines;
 pub mod message;
+pub mod queue;
+
+pub use frame::{Encoder, TooBig, WireError, decode_reply, decode_request, missing_bytes};
+pub use lines::{LineError, Lines};
+pub use queue::OutQueue;
 
 /// Version of both languages. A peer with another one is refused at its first message.
 pub const WIRE_VERSION: u32 = 1;

@@ -280,6 +280,20 @@ pub enum Refusal {
     Role = 8,
 }
 
+impl Refusal {
+    /// Every one.
+    pub const ALL: [Self; 8] = [
+        Self::Fenced,
+        Self::OldDocument,
+        Self::NotOpen,
+        Self::Unknown,
+        Self::Invalid,
+        Self::MarksSet,
+        Self::Version,
+        Self::Role,
+    ];
+}
+
 /// Why a replica could not do what it accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -289,6 +303,11 @@ pub enum Failure {
     NoSpace = 1,
     /// The disk failed, or a sync failed: this replica is failed for this boot.
     Disk = 2,
+}
+
+impl Failure {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::NoSpace, Self::Disk];
 }
 
 /// A replica's answer.
