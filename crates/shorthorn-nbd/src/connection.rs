@@ -135,7 +135,8 @@ impl Connection {
     ///
     /// # Errors
     /// The client broke the protocol. Close the connection; calling again drops `input` and says
-    /// [`Progress::Closing`].
+    /// [`Progress::Closing`]. Requests appended before the error came in good order: they may be done or
+    /// dropped, as with any connection that breaks.
     pub fn receive(
         &mut self,
         input: &mut BytesMut,
