@@ -38,7 +38,9 @@ mod switch {
 
     /// Takes the named rule out of this process; an empty name puts all rules back. False: no such name.
     pub fn choose(name: &str) -> bool {
-        let index = super::Mutant::ALL.iter().position(|(_, known)| *known == name);
+        let index = super::Mutant::ALL
+            .iter()
+            .position(|(_, known)| *known == name);
         CHOSEN.store(index.map_or(0, |i| i + 1), Ordering::SeqCst);
         name.is_empty() || index.is_some()
     }
