@@ -1,1 +1,21 @@
-//! The on-disk format of a replica; all I/O through one trait
+//! The on-disk format (version 1) of one replica: its folder, header, document, marks, layers and checksums.
+//!
+//! Everything here is synchronous and goes through one trait, [`Disk`]: [`RealDisk`] for programs, [`SimDisk`] for tests
+//! and the simulator. This crate keeps what it is told, and says what it holds; it never decides (who may write, which
+//! copy is right, when a mark is cleared: that is shorthorn-core's).
+//!
+//! Start at [`ReplicaFiles`]. Source: docs/formats/disk.md; docs/protocol.md, section 2.
+
+mod disk;
+mod error;
+mod header;
+mod real;
+mod replica;
+mod sync;
+
+pub use disk::{Disk, File};
+pub use error::DiskError;
+pub use header::{FORMAT_VERSION, FailedDisk, Header, Identity};
+pub use real::{RealDisk, RealFile};
+pub use replica::{Hashed, Layout, ReplicaFiles, block_sum, delete, list, sweep};
+pub use sync::SyncHandle;
