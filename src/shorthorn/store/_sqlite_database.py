@@ -183,7 +183,7 @@ class SqliteDatabase:
             self._connection = open_connection(self._path, self._vfs)
             revision, entries, _ = self._state()
             if revision < self._revision:
-                raise Damaged(f"revision {revision} where {self._revision} was acknowledged")  # noqa: TRY301
+                raise Damaged(f"revision {revision} where {self._revision} was acknowledged")
             batches = self._batches(self._revision + 1, revision)
         except (apsw.Error, ShorthornError) as second:
             self._failed = (
