@@ -18,6 +18,9 @@ use crate::request::{Cookie, Header, Refusal, Request};
 
 /// Room for a read from the socket when nothing large is expected.
 const READ_BYTES: usize = 64 << 10;
+/// Room given to a payload on its announcement alone. Covers in one piece what kernels send by default
+/// (1280 KiB and less); larger payloads are given more as they arrive.
+const PAYLOAD_BYTES_TRUSTED: usize = 2 << 20;
 
 /// Where [`Connection::receive`] stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,19 +118,20 @@ impl Connection {
         }
     }
 
-    /// How many bytes of room to reserve in `input` before the next read from the socket.
+    /// How many bytes of room to have for the next read from the socket, with `received` bytes waiting in
+    /// the input.
     ///
-    /// For a large payload it doubles with what has arrived: a client cannot make us allocate more than
-    /// about twice what it has sent, and growing costs no more than one extra copy in all.
+    /// Above 2 MiB, room for a payload at most doubles what has arrived: a client cannot make us allocate
+    /// much more than it has sent, and growing costs no more than one extra copy in all.
     #[must_use]
-    pub fn read_size(&self, input: &BytesMut) -> usize {
-        match self.phase {
-            Phase::Payload(header) => {
-                let missing = (header.length as usize).saturating_sub(input.len());
-                missing.min(input.len()).max(READ_BYTES)
-            }
-            _ => READ_BYTES,
-        }
+    pub fn read_size(&self, received: usize) -> usize {
+        let Phase::Payload(header) = self.phase else {
+            return READ_BYTES;
+        };
+        let missing = (header.length as usize).saturating_sub(received);
+        missing
+            .min(received.max(PAYLOAD_BYTES_TRUSTED))
+            .max(READ_BYTES)
     }
 
     /// Takes what it can from the front of `input`, appends at most `room` requests to `requests` and what

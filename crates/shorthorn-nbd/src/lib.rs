@@ -7,7 +7,7 @@
 //! A shell owns the socket and, for each connection, does this:
 //!
 //! 1. [`Connection::new`], which queues the greeting.
-//! 2. Read into a `BytesMut` with [`Connection::read_size`] bytes of room, then [`Connection::receive`].
+//! 2. Read into [`InBuffer::room`] of [`Connection::read_size`] bytes, then [`Connection::receive`].
 //! 3. Do the requests, in any order; for each, [`Connection::answer`] with its cookie, once.
 //! 4. Write out what [`OutQueue::slices`] shows, then [`OutQueue::advance`].
 //! 5. On [`Progress::Closing`], answer what is in flight, write everything out, close. On an error, close.
@@ -23,6 +23,7 @@ mod errno;
 mod error;
 mod export;
 mod handshake;
+mod input;
 mod numbers;
 mod out;
 mod reply;
@@ -32,6 +33,7 @@ pub use connection::{Connection, Progress};
 pub use errno::Errno;
 pub use error::ProtocolError;
 pub use export::Export;
+pub use input::InBuffer;
 pub use numbers::{
     MAX_EXTENTS, MAX_NAME_BYTES, MAX_OPTION_BYTES, MAX_OPTIONS, MAX_PAYLOAD_BYTES,
     MAX_SKIPPED_OPTION_BYTES,

@@ -3,9 +3,12 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use shorthorn_nbd::{
-    Answer, Command, Errno, Export, Extent, MAX_EXTENTS, MAX_PAYLOAD_BYTES, Progress, ProtocolError,
+    Answer, Command, Errno, Export, Extent, InBuffer, MAX_EXTENTS, MAX_PAYLOAD_BYTES, Progress,
+    ProtocolError,
 };
 use support::*;
 
@@ -333,29 +336,72 @@ fn payloads_up_to_the_limit_pass_and_above_it_do_not() {
 
 #[test]
 fn an_announced_payload_is_given_room_only_as_it_arrives() {
-    let mut peer = Peer::simple(Export {
+    const TRUSTED: usize = 2 << 20;
+    let large = Export {
         size: 1 << 30,
         ..export()
-    });
-    peer.feed(&request(0, WRITE, 7, 0, MAX_PAYLOAD_BYTES))
-        .unwrap();
-    let mut reads = 0;
-    let mut arrived = 0;
-    while arrived < MAX_PAYLOAD_BYTES as usize {
-        let room = peer.connection.read_size(&peer.input);
+    };
+    let mut peer = Peer::simple(large);
+    let mut input = InBuffer::new();
+    input
+        .received()
+        .extend_from_slice(&request(0, WRITE, 7, 0, MAX_PAYLOAD_BYTES));
+    let (mut arrived, mut reads) = (0, 0);
+    while peer.requests.is_empty() {
+        let progress =
+            peer.connection
+                .receive(input.received(), 1, &mut peer.requests, &mut peer.out);
+        assert!(progress.is_ok());
+        let size = peer.connection.read_size(input.received().len());
         assert!(
-            room <= peer.input.len().max(64 << 10),
-            "at most as much again as has arrived"
+            size <= arrived.max(TRUSTED),
+            "never more than as much again as has arrived"
         );
-        let taken = room.min(MAX_PAYLOAD_BYTES as usize - arrived);
-        peer.input.reserve(room);
-        assert!(peer.input.capacity() <= 3 * (arrived + (64 << 10)));
-        peer.feed(&vec![0; taken]).unwrap();
-        arrived += taken;
+        let room = input.room(size);
+        assert!(room.len() <= size.max(64 << 10));
+        let read = room.len().min(MAX_PAYLOAD_BYTES as usize - arrived);
+        room[..read].fill(7);
+        input.fill(read);
+        arrived += read;
         reads += 1;
     }
-    assert!(reads <= 12, "{reads} reads: grows by doubling");
-    assert_eq!(peer.request().length, MAX_PAYLOAD_BYTES);
+    assert!(reads <= 8, "{reads} reads: grows by doubling");
+    let Command::Write { data } = peer.request().command else {
+        panic!("a write")
+    };
+    assert!(data.len() == MAX_PAYLOAD_BYTES as usize && data.iter().all(|&byte| byte == 7));
+}
+
+#[test]
+fn payloads_are_cut_from_the_receive_buffer_without_copies() {
+    let mut peer = Peer::simple(export());
+    let mut input = InBuffer::new();
+    let stream: Vec<u8> = (0..40u64)
+        .flat_map(|n| write(0, n, n * 4096, &[n as u8; 4096]))
+        .collect();
+    let mut chunks = BTreeSet::new();
+    for piece in stream.chunks(1500) {
+        let size = peer.connection.read_size(input.received().len());
+        let room = input.room(size);
+        chunks.insert(room.as_ptr_range().end);
+        room[..piece.len()].copy_from_slice(piece);
+        input.fill(piece.len());
+        peer.connection
+            .receive(input.received(), 99, &mut peer.requests, &mut peer.out)
+            .unwrap();
+    }
+    assert_eq!(peer.requests.len(), 40);
+    for (n, got) in peer.requests.iter().enumerate() {
+        let Command::Write { data } = &got.command else {
+            panic!("a write")
+        };
+        assert_eq!(data[..], [n as u8; 4096]);
+    }
+    assert!(
+        chunks.len() <= 4,
+        "{} chunks of 64 KiB for 161 KiB",
+        chunks.len()
+    );
 }
 
 #[test]
