@@ -17,6 +17,9 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 MUTANTS := $(CACHE)/mutants
 PROGRAMS := shorthorn-engine shorthorn-replica
 PYTEST_FLAGS ?=
+CARGO_DENY_VERSION := 0.18.3
+CARGO_DENY_ROOT := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/shorthorn-tools/cargo-deny-$(CARGO_DENY_VERSION)
+CARGO_DENY := $(CARGO_DENY_ROOT)/bin/cargo-deny
 
 export CARGO_TARGET_DIR := $(TARGET)
 export UV_PYTHON_DOWNLOADS := never
@@ -113,8 +116,18 @@ check-stubs: build
 	@tools/steps.sh "stubtest" $(BIN)/stubtest shorthorn.native._native
 
 .PHONY: check-licences
-check-licences: venv
-	@tools/steps.sh "licences" $(BIN)/python -m tools.licences
+check-licences: venv $(CARGO_DENY)
+	@tools/steps.sh "licences, python" $(BIN)/python -m tools.licences
+	@tools/steps.sh "licences, rust" $(CARGO_DENY) --log-level error check licenses bans sources
+	@$(CARGO_DENY) list --layout license
+
+# Compiled once for this user and version, outside the checkout: a fresh clone finds it. Without optimisation,
+# since it runs for a second. The newest version that Rust 1.85 compiles.
+$(CARGO_DENY):
+	@echo "compiling cargo-deny $(CARGO_DENY_VERSION), once"
+	@CARGO_TARGET_DIR=$(CARGO_DENY_ROOT)/target CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked \
+	  --root $(CARGO_DENY_ROOT) cargo-deny --version $(CARGO_DENY_VERSION)
+	@rm -rf $(CARGO_DENY_ROOT)/target
 
 .PHONY: check-generated
 check-generated: venv
