@@ -117,7 +117,11 @@ fn serve(mut socket: UnixStream, export: Export, disk: &Mutex<Disk>) -> io::Resu
             match progress {
                 Progress::Waiting { .. } => break,
                 Progress::Full => write_out(&mut socket, &mut out)?,
-                Progress::Closing => return write_out(&mut socket, &mut out),
+                Progress::Closing => {
+                    // Many clients close right after their goodbye: not an error to be told.
+                    let _gone = write_out(&mut socket, &mut out);
+                    return Ok(());
+                }
             }
         }
     }

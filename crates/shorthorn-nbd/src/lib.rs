@@ -10,7 +10,8 @@
 //! 2. Read into [`InBuffer::room`] of [`Connection::read_size`] bytes, then [`Connection::receive`].
 //! 3. Do the requests, in any order; for each, [`Connection::answer`] with its cookie, once.
 //! 4. Write out what [`OutQueue::slices`] shows, then [`OutQueue::advance`].
-//! 5. On [`Progress::Closing`], answer what is in flight, write everything out, close. On an error, close.
+//! 5. On [`Progress::Closing`], answer what is in flight, write everything out, close; the client
+//!    may be gone by then, which is no fault. On an error, close.
 //!
 //! Three limits are the shell's: requests in flight (pass what is left of it as `room`), bytes queued (do not
 //! call `receive` while [`OutQueue::len`] is above a bound), and the time a handshake may take.
