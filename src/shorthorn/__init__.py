@@ -2,5 +2,3 @@
 
 Where to start reading: ARCHITECTURE.md, then `shorthorn.core.model`.
 """
-
-__version__ = "0.1.0"

@@ -20,7 +20,9 @@ def search(world: str, mutant: str | None) -> tuple[int, int, str | None, list[s
     return states, transitions, why, path
 
 
-@pytest.mark.parametrize(("world", "states", "transitions"), [("fence", 58_705, 109_178), ("small", 135_654, 375_788)])
+@pytest.mark.parametrize(
+    ("world", "states", "transitions"), [("fence", 58_705, 109_178), ("small", 135_654, 375_788)]
+)
 def test_the_rules_hold_in_every_state_of_a_small_world(world: str, states: int, transitions: int) -> None:
     assert search(world, None) == (states, transitions, None, None)
 

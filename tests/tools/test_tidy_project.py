@@ -15,7 +15,7 @@ def project(tmp_path: Path) -> Path:
         "pyproject.toml": '[project]\ndependencies = ["msgspec>=0.22"]\n',
         "requirements/runtime.in": "# reasons\n\nmsgspec>=0.22   # records\n",
         "requirements/runtime.txt": "msgspec==0.22.0 \\\n    --hash=sha256:00\n    # via -r runtime.in\n",
-        "src/shorthorn/__init__.py": '__version__ = "1.2.3"\n',
+        "src/shorthorn/version.py": 'VERSION = "1.2.3"\n',
         "docs/design.md": "see docs/design.md\n",
     }
     for name, text in files.items():
@@ -35,7 +35,7 @@ def test_a_project_that_agrees_has_no_findings(project: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("src/shorthorn/__init__.py", '__version__ = "1.2.4"\n', "is what Cargo.toml says"),
+        ("src/shorthorn/version.py", 'VERSION = "1.2.4"\n', "is what Cargo.toml says"),
         ("requirements/runtime.in", "msgspec>=0.22\nrich>=15  # tables\n", "rich>=15: stands only here"),
         ("requirements/runtime.txt", "msgspec==0.22.0\n", "no hash"),
         ("requirements/runtime.txt", "msgspec==0.22.0 --hash=sha256:00 # ftp://x\n", "an address"),
