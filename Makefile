@@ -89,26 +89,37 @@ test: packages build build-mutants wheel   ## everything that runs
 # ---- checks
 
 .PHONY: check
-check: check-python check-layers check-rust check-stubs check-licences check-generated   ## all that can be said without running it
+check: check-fast check-rust check-stubs check-licences check-generated   ## all that can be said without running it
 
 .PHONY: check-fast
-check-fast: check-python check-layers   ## the part without Rust, for each save
+check-fast: check-format check-lint check-types check-layers check-tidy   ## the part without Rust, for each save
 
-.PHONY: check-python
-check-python: venv
+.PHONY: check-format check-lint check-types check-layers check-tidy
+check-format: venv
 	@tools/steps.sh "ruff format" $(BIN)/ruff format --quiet --check .
-	@tools/steps.sh "ruff check" $(BIN)/ruff check --quiet .
+
+check-lint: venv
+	@tools/steps.sh "ruff check" $(BIN)/ruff check --quiet --output-format concise .
+
+check-types: venv
 	@tools/steps.sh "mypy" $(BIN)/mypy
+
+check-layers: venv
+	@tools/steps.sh "layers" $(BIN)/lint-imports --no-cache --no-logo
+
+check-tidy: venv
 	@tools/steps.sh "tidy" $(BIN)/python -m tools.tidy
 
-.PHONY: check-layers
-check-layers: venv
-	@tools/steps.sh "layers" $(BIN)/lint-imports --no-cache
+.PHONY: check-rust check-rustfmt check-clippy check-clippy-mutants
+check-rust: check-rustfmt check-clippy check-clippy-mutants
 
-.PHONY: check-rust
-check-rust: venv
+check-rustfmt:
 	@tools/steps.sh "cargo fmt" cargo fmt --all --check
+
+check-clippy:
 	@tools/steps.sh "clippy" cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
+
+check-clippy-mutants:
 	@tools/steps.sh "clippy, mutants" cargo clippy --quiet --workspace --all-targets --locked --features mutants -- -D warnings
 
 .PHONY: check-stubs
