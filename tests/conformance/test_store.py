@@ -385,8 +385,8 @@ async def test_list_then_watch_has_no_gap_while_others_write(store: Store) -> No
         return replay(listing.items, batches)
 
     async def follow_late() -> dict[str, Stored]:
-        while (await store.list("")).revision < 50:
-            await asyncio.sleep(0)
+        async with aclosing(store.watch("", 1)) as watch:
+            await take(watch, 50)
         return await follow()
 
     async with asyncio.timeout(BOUND_S), asyncio.TaskGroup() as group:

@@ -11,9 +11,8 @@ anything else is. If that fails too, the database is unusable until the process 
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import apsw
 
@@ -21,7 +20,6 @@ from shorthorn.errors import Damaged, ShorthornError, Unavailable
 from shorthorn.ports.store import (
     ABSENT,
     Batch,
-    Change,
     CommitResult,
     Conflict,
     Done,
@@ -29,8 +27,18 @@ from shorthorn.ports.store import (
     Stored,
     Unknown,
 )
+from shorthorn.store import _sqlite_rows as rows
 from shorthorn.store._database import Applied, Commit, Loaded, Retention, batch_of, conditions
 from shorthorn.store._sqlite_open import as_ours, leave_as_is, open_connection, translated
+
+CHANGES: Final = "SELECT revision, key, value FROM change WHERE revision >= ? ORDER BY revision, key"
+
+# The inner query walks back from the journal's end, so an old and long journal costs nothing.
+ENTRIES: Final = """
+    SELECT number, revision, subject, body FROM journal
+    WHERE number > coalesce(
+        (SELECT number FROM journal WHERE revision < ? ORDER BY number DESC LIMIT 1), 0)
+    ORDER BY number"""
 
 JOURNAL: Final = """
     SELECT number, revision, subject, body FROM journal
@@ -62,9 +70,8 @@ class SqliteDatabase:
         with translated(self._path):
             revision, entries, oldest = self._state()
             history = self._batches(oldest, revision)
-            rows = self._connection.execute("SELECT key, version, value FROM document ORDER BY key")
-            documents = tuple(Stored(*row) for row in rows)
-            self._check_loaded(revision, entries, documents)
+            documents = self._documents(revision)
+            self._check_journal(entries)
         self._retention = Retention(oldest)
         self._advance(revision, entries, history)
         kept = tuple(batch for batch in history if batch.revision >= self._retention.oldest)
@@ -97,8 +104,8 @@ class SqliteDatabase:
         self._check_usable()
         query = JOURNAL if subject is None else JOURNAL_OF_SUBJECT
         with translated(self._path):
-            rows = self._connection.execute(query, {"after": after, "subject": subject, "limit": limit})
-            return tuple(JournalEntry(*row) for row in rows)
+            found = self._connection.execute(query, {"after": after, "subject": subject, "limit": limit})
+            return tuple(map(rows.entry, found))
 
     def compact(self, through: int) -> int:
         """See `Database.compact`. The rows are deleted by the next group."""
@@ -135,10 +142,8 @@ class SqliteDatabase:
         return Done(batch.revision)
 
     def _version(self, key: str) -> int:
-        rows: list[Any] = self._connection.execute(
-            "SELECT version FROM document WHERE key = ?", (key,)
-        ).fetchall()
-        return int(rows[0][0]) if rows else ABSENT
+        found = self._connection.execute("SELECT version FROM document WHERE key = ?", (key,)).fetchall()
+        return rows.numbers(found[0], 1)[0] if found else ABSENT
 
     def _write(self, batch: Batch) -> None:
         execute, revision = self._connection.execute, batch.revision
@@ -196,60 +201,33 @@ class SqliteDatabase:
     # ---- reading what is there
 
     def _state(self) -> tuple[int, int, int]:
-        rows: list[Any] = self._connection.execute("SELECT revision, entries, oldest FROM state").fetchall()
-        if len(rows) != 1:
-            raise Damaged(f"the store {self._path} has {len(rows)} state rows instead of one")
-        revision, entries, oldest = rows[0]
-        return int(revision), int(entries), int(oldest)
+        found = self._connection.execute("SELECT revision, entries, oldest FROM state").fetchall()
+        if len(found) != 1:
+            raise Damaged(f"the store {self._path} is damaged: {len(found)} state rows instead of one")
+        revision, entries, oldest = rows.numbers(found[0], 3)
+        return revision, entries, oldest
 
-    def _batches(self, first: int, last: int) -> tuple[Batch, ...]:
-        """The history from `first` to `last`. Raises `Damaged` when a revision left no trace."""
-        changed = {
-            revision: tuple(Change(key, value) for _, key, value in rows)
-            for revision, rows in groupby(
-                self._connection.execute(
-                    "SELECT revision, key, value FROM change WHERE revision BETWEEN ? AND ?"
-                    " ORDER BY revision, key",
-                    (first, last),
-                ),
-                key=lambda row: int(row[0]),
-            )
-        }
-        noted = self._entries_since(first)
-        batches = tuple(
-            Batch(revision, changed.get(revision, ()), noted.get(revision, ()))
-            for revision in range(first, last + 1)
-        )
-        for batch in batches:
-            if not batch.changes and not batch.journal:
-                raise Damaged(
-                    f"the store {self._path} is damaged: nothing is known of revision {batch.revision}"
-                )
-        return batches
-
-    def _entries_since(self, revision: int) -> dict[int, tuple[JournalEntry, ...]]:
-        """Journal entries with at least this revision, by revision. Reads the journal's end only."""
-        newest_first: list[JournalEntry] = []
-        for row in self._connection.execute(
-            "SELECT number, revision, subject, body FROM journal ORDER BY number DESC"
-        ):
-            entry = JournalEntry(*row)
-            if entry.revision < revision:
-                break
-            newest_first.append(entry)
-        grouped = groupby(reversed(newest_first), key=lambda entry: entry.revision)
-        return {at: tuple(entries) for at, entries in grouped}
-
-    def _check_loaded(self, revision: int, entries: int, documents: tuple[Stored, ...]) -> None:
-        newest = self._connection.execute("SELECT coalesce(max(number), 0) FROM journal").fetchall()[0][0]
-        if newest != entries:
-            raise Damaged(f"the store {self._path} is damaged: journal ends at {newest}, not at {entries}")
+    def _documents(self, revision: int) -> tuple[Stored, ...]:
+        found = self._connection.execute("SELECT key, version, value FROM document ORDER BY key")
+        documents = tuple(rows.stored(row) for row in found)
         for document in documents:
             if not 1 <= document.version <= revision:
                 raise Damaged(
-                    f"the store {self._path} is damaged: {document.key} is of version {document.version},"
-                    f" the store at revision {revision}"
+                    f"the store {self._path} is damaged: {document.key} has version {document.version},"
+                    f" the store revision {revision}"
                 )
+        return documents
+
+    def _batches(self, first: int, last: int) -> tuple[Batch, ...]:
+        """The history from `first` to `last`. Raises `Damaged` when a revision left no trace."""
+        changes = self._connection.execute(CHANGES, (first,))
+        entries = self._connection.execute(ENTRIES, (first,))
+        return rows.batches(first, last, map(rows.change, changes), map(rows.entry, entries))
+
+    def _check_journal(self, entries: int) -> None:
+        newest = self._connection.execute("SELECT coalesce(max(number), 0) FROM journal").fetchall()[0]
+        if newest != (entries,):
+            raise Damaged(f"the store {self._path} is damaged: the journal does not end at {entries}")
 
 
 def _entries_after(batches: Sequence[Batch], before: int) -> int:

@@ -22,6 +22,15 @@ APPLICATION_ID: Final = 0x53485253
 FORMAT_VERSION: Final = 1
 """In the header as user_version. Grows with any change of tables or of their meaning."""
 
+# The last three: tables that are not as this module made them (our statements are tested).
+_DAMAGE: Final = (
+    apsw.CorruptError,
+    UnicodeDecodeError,
+    apsw.SQLError,
+    apsw.ConstraintError,
+    apsw.MismatchError,
+)
+
 SCHEMA: Final = """
 CREATE TABLE state (
     one      INTEGER PRIMARY KEY CHECK (one = 1),
@@ -95,7 +104,7 @@ def translated(path: Path) -> Iterator[None]:
     """SQLite's and the system's errors become ours."""
     try:
         yield
-    except (apsw.Error, OSError) as error:
+    except (apsw.Error, OSError, UnicodeDecodeError) as error:
         raise as_ours(error, path) from error
 
 
@@ -107,7 +116,7 @@ def as_ours(error: Exception, path: Path) -> ShorthornError:
             return Unavailable(f"the store {path} is in use by another server", context=context)
         case apsw.NotADBError():
             return Damaged(f"{path} is not a Shorthorn store", context=context)
-        case apsw.CorruptError():
+        case _ if isinstance(error, _DAMAGE):
             return Damaged(f"the store {path} is damaged: {error}", context=context)
         case _:
             return Unavailable(f"the store {path} can't be used: {error}", context=context)
@@ -128,7 +137,10 @@ def _make_file(path: Path) -> None:
 
 
 def _take(connection: apsw.Connection, path: Path) -> None:
-    leave_as_is(connection, on=True)
+    # A log that holds something stays as it is if we refuse; an empty one that our own opening
+    # makes goes away again.
+    log = path.with_name(path.name + "-wal")
+    leave_as_is(connection, on=log.exists() and log.stat().st_size > 0)
     # Before the first read: in this mode that read takes the lock, and the index of the
     # write-ahead log is in our memory instead of in a file shared with others.
     _set(connection, "locking_mode", "exclusive")
