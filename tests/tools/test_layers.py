@@ -10,11 +10,25 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Every module that a contract names; the contracts refuse to run without them.
-MODULES = """
-faces.api faces.cli control agent store links native ports errors version
-core.planning core.invariants core.model
-core.lifecycle.requests core.lifecycle.guards core.lifecycle.law core.lifecycle.transition
-""".split()
+MODULES = [
+    "faces.api",
+    "faces.cli",
+    "control",
+    "agent",
+    "store",
+    "links",
+    "native",
+    "ports",
+    "errors",
+    "version",
+    "core.planning",
+    "core.invariants",
+    "core.model",
+    "core.lifecycle.requests",
+    "core.lifecycle.guards",
+    "core.lifecycle.law",
+    "core.lifecycle.transition",
+]
 
 
 @pytest.fixture
