@@ -1,0 +1,107 @@
+"""The control loop: look at what is recorded and seen, plan, carry the plan out, tell the agents.
+
+Level, not edge: whatever woke it, it does the same, and it may be woken too often or die at any point. It keeps
+nothing between two rounds but the last plan, for people to read.
+"""
+
+import asyncio
+import logging
+
+from shorthorn.control.changes import Changes
+from shorthorn.control.commit import Committer
+from shorthorn.control.records import Records
+from shorthorn.control.sightings import Sightings
+from shorthorn.core.lifecycle.outcome import Refused
+from shorthorn.core.model.ids import NodeName
+from shorthorn.core.model.order import NodeOrders
+from shorthorn.core.model.sighting import Reach
+from shorthorn.core.model.world import Settings, World
+from shorthorn.core.planning.orders import orders
+from shorthorn.core.planning.plan import Plan
+from shorthorn.core.planning.planner import plan
+from shorthorn.errors import OutcomeUnknown, Unavailable
+from shorthorn.ports.ids import Ids
+
+log = logging.getLogger(__name__)
+
+FULL_PASS_S = 60.0
+"""A round without any cause, as a safety net. Costs milliseconds; nothing depends on it."""
+
+RETRY_S = 1.0
+"""After a commit of unknown outcome, or a store that is away."""
+
+
+class ControlLoop:
+    """Plans and commits for the whole cluster."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        records: Records,
+        sightings: Sightings,
+        committer: Committer,
+        changes: Changes,
+        ids: Ids,
+    ) -> None:
+        self._settings = settings
+        self._records = records
+        self._sightings = sightings
+        self._committer = committer
+        self._changes = changes
+        self._ids = ids
+        self.plan = Plan(intents=(), waits=())
+
+    def world(self) -> World:
+        """What is recorded and seen now."""
+        nodes = self._records.nodes
+        return World(
+            settings=self._settings,
+            volumes=self._records.volumes,
+            nodes=nodes,
+            seen=self._sightings.seen(nodes),
+        )
+
+    def orders(self, node: NodeName) -> NodeOrders:
+        """What this node must run or do now."""
+        return orders(self.world(), node)
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            count = self._changes.count
+            world = self.world()
+            self.plan = plan(world, self._ids.new)
+            certain = await self._carry_out(self.plan)
+            await self._rest(count, world, None if certain else RETRY_S)
+
+    async def _carry_out(self, plan_: Plan) -> bool:
+        """Commit the intents in order. False: some outcome is not known, look again soon."""
+        certain = True
+        for intent in plan_.intents:
+            try:
+                answer = await self._commit(intent)
+            except (OutcomeUnknown, Unavailable) as error:
+                log.warning("%s: %s", intent.volume, error)
+                certain = False
+                continue
+            if isinstance(answer, Refused):
+                log.info("%s: refused: %s", intent.volume, answer.why)
+        return certain
+
+    async def _rest(self, count: int, world: World, limit_s: float | None) -> None:
+        """Until something changed, a node's reach did, or the plan wants another look."""
+        look_again = [s for s in (self.plan.look_again_s, limit_s, FULL_PASS_S) if s is not None]
+        end = asyncio.get_running_loop().time() + min(look_again)
+        while True:
+            left = end - asyncio.get_running_loop().time()
+            if left <= 0:
+                return
+            change_s = self._sightings.next_change_s(world.nodes)
+            if await self._changes.after(count, left if change_s is None else min(left, change_s + 0.01)):
+                return
+            if self._reach(world) != {name: seen.reach for name, seen in world.seen.items()}:
+                self._changes.note()
+                return
+
+    def _reach(self, world: World) -> dict[NodeName, Reach]:
+        return {name: self._sightings.reach(name) for name in world.nodes}

@@ -1,0 +1,1 @@
+"""What people and programs see: parse, call, render. Nothing is decided here."""

@@ -1,0 +1,79 @@
+"""A volume with its derived states and what is seen of it, as the API shows it."""
+
+from shorthorn.core.lifecycle.state import health_of, reasons_of, state_of, wanted_replicas
+from shorthorn.core.model.sighting import NodeSighting, Reach, ReplicaSighting, TaskSighting
+from shorthorn.core.model.volume import Replica, Task, Volume
+from shorthorn.core.model.world import World
+from shorthorn.faces.api.views import AttachmentView, ReplicaView, TaskView, VolumeView
+
+
+def volume_view(world: World, volume: Volume) -> VolumeView:
+    """The view of one volume."""
+    session = volume.session
+    return VolumeView(
+        name=volume.name,
+        uid=volume.uid,
+        size=volume.size,
+        state=state_of(volume).value,
+        health=health_of(volume, world).value,
+        reasons=reasons_of(volume, world),
+        replicas_wanted=wanted_replicas(volume, world),
+        replicas=tuple(_replica(world, volume, replica) for replica in volume.replicas),
+        attachments=tuple(
+            AttachmentView(holder=a.holder, node=a.node, mode=a.mode.value) for a in volume.attachments
+        ),
+        node=session.node if session else volume.held_at,
+        endpoint=session.endpoint or None if session else None,
+        epoch=volume.epoch,
+        m=volume.m,
+        settled=volume.settled,
+        broken=session.broken if session else False,
+        tasks=tuple(_task(world, task) for task in volume.tasks),
+        version=volume.version,
+    )
+
+
+def _replica(world: World, volume: Volume, replica: Replica) -> ReplicaView:
+    seen = world.seen.get(replica.node)
+    found = None if seen is None or seen.sighting is None else _find(seen.sighting, replica)
+    return ReplicaView(
+        id=replica.id,
+        node=replica.node,
+        disk=replica.disk,
+        phase=replica.phase.value,
+        attempt=replica.attempt,
+        leaving=replica.leaving,
+        seen=_seen(Reach.UNKNOWN if seen is None else seen.reach, found),
+        used=0 if found is None else found.used,
+    )
+
+
+def _find(sighting: NodeSighting, replica: Replica) -> ReplicaSighting | None:
+    disks = (disk for disk in sighting.disks if disk.uid == replica.disk)
+    return next((r for disk in disks for r in disk.replicas if r.replica == replica.id), None)
+
+
+def _seen(reach: Reach, found: ReplicaSighting | None) -> str:
+    if reach is not Reach.REACHABLE:
+        return reach.value
+    if found is None:
+        return "not seen"
+    if found.damaged:
+        return f"damaged: {found.damaged}"
+    if found.failed:
+        return f"failed: {found.failed}"
+    return "torn" if found.torn else "open" if found.open else "ok"
+
+
+def _task(world: World, task: Task) -> TaskView:
+    seen = world.seen.get(task.place)
+    sightings: tuple[TaskSighting, ...] = () if seen is None or seen.sighting is None else seen.sighting.tasks
+    found = next((t for t in sightings if t.task == task.id), None)
+    return TaskView(
+        id=task.id,
+        kind=task.kind.value,
+        place=task.place,
+        state="ordered" if found is None else found.state.value,
+        done=0 if found is None else found.done,
+        total=0 if found is None else found.total,
+    )

@@ -1,0 +1,115 @@
+"""Puts one server together: store, control, API, one process. Decides nothing."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import msgspec
+import uvicorn
+
+from shorthorn.control.control import Control
+from shorthorn.errors import Invalid, Unavailable
+from shorthorn.faces.api.app import build_app
+from shorthorn.ports.clock import SystemClock
+from shorthorn.ports.ids import RandomIds
+from shorthorn.store import SqliteStore
+from shorthorn.version import VERSION
+
+log = logging.getLogger(__name__)
+
+SHUTDOWN_S = 2
+"""Open streams get this long; without a bound uvicorn would wait for them for ever."""
+
+
+class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`data`: the server's folder, made when missing. `insecure_network`: listen beyond loopback, without authentication."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 7420
+    insecure_network: bool = False
+
+
+async def run_server(options: ServerOptions) -> None:
+    """Serve until cancelled or told to stop by SIGINT or SIGTERM."""
+    listener = listen(options)
+    with listener, _address_file(options, listener):
+        store = SqliteStore(options.data / "store.sqlite")
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(store.close)
+            control = await Control.open(store, SystemClock(), RandomIds())
+            await stack.enter_async_context(_running(control))
+            app = build_app(control, VERSION, insecure_network=options.insecure_network)
+            config = uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=SHUTDOWN_S,
+                timeout_keep_alive=30,
+                lifespan="off",
+            )
+            log.info("server of cluster %s listens on %s", control.settings.cluster, url_of(listener))
+            if options.insecure_network:
+                log.warning("INSECURE NETWORK: anybody who reaches %s may do anything", url_of(listener))
+            await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def listen(options: ServerOptions) -> socket.socket:
+    """The listening socket. Raises `Invalid` for an address beyond loopback, `Unavailable` for one in use."""
+    if not options.insecure_network and options.host not in ("127.0.0.1", "::1", "localhost"):
+        raise Invalid(
+            f"{options.host} is not a loopback address, and this version has no authentication: "
+            "listen on 127.0.0.1, or say --insecure-network in a test network"
+        )
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((options.host, options.port))
+    except OSError as error:
+        listener.close()
+        raise Unavailable(
+            f"cannot listen on {options.host}:{options.port}: {error.strerror}; choose another port with --listen"
+        ) from error
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """The URL under which the listener is reached."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextlib.contextmanager
+def _address_file(options: ServerOptions, listener: socket.socket) -> Iterator[None]:
+    """`server.json` in the data folder tells the CLI where the server is, for as long as it runs."""
+    options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = options.data / "server.json"
+    text = json.dumps({"url": url_of(listener), "pid": os.getpid(), "version": VERSION})
+    new = path.with_suffix(".new")
+    new.write_text(text + "\n", "ascii")
+    new.replace(path)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            if json.loads(path.read_text("ascii")).get("pid") == os.getpid():
+                path.unlink()
+
+
+@contextlib.asynccontextmanager
+async def _running(control: Control) -> AsyncIterator[None]:
+    """The control plane's tasks, ended with the block; if they end by themselves, so does the server."""
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(control.run(), name="control")
+        await control.ready()
+        try:
+            yield
+        finally:
+            task.cancel()
