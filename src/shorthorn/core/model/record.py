@@ -4,8 +4,11 @@ Records hold tuples, never dicts or sets: so they are hashable (the explorer kee
 order is part of their value. Source: docs/decisions/0003-tuples-in-records.md.
 """
 
+from typing import dataclass_transform
+
 import msgspec
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A frozen fact. Its constructor does not validate: decode what comes from outside."""

@@ -42,11 +42,16 @@ class Mode(StrEnum):
 
 
 class Attachment(Record):
-    """A consumer's recorded wish to use the volume on a node. Only a consumer's request makes or removes one."""
+    """A consumer's recorded wish to use the volume on a node. Only a consumer's request makes or removes one.
+
+    `stale`: it was there when the volume was opened as broken, so its client must let go before anything is served
+    (docs/protocol.md, A2).
+    """
 
     holder: Holder
     node: NodeName
     mode: Mode = Mode.READ_WRITE
+    stale: bool = False
 
 
 class SessionPhase(StrEnum):
@@ -62,8 +67,8 @@ class Session(Record):
     """One period in which an engine runs for the volume.
 
     `machine_id` and `boot_id` are those of the node when the session started: another boot id of that machine is
-    evidence of the engine's death. `endpoint` is the NBD URI, empty until open. `broken`: unflushed writes may be gone,
-    the session serves nobody.
+    evidence of the engine's death. `endpoint` is the NBD URI, empty until open. `broken`: unflushed writes may be gone
+    and a client from before still holds on (a stale attachment), so the session serves nobody.
     """
 
     epoch: Epoch

@@ -7,11 +7,18 @@ from collections.abc import Mapping
 
 import msgspec
 
-from shorthorn.core.model.ids import ClusterUid, NodeName, VolumeUid
+from shorthorn.core.model.ids import ClusterUid, DiskUid, Epoch, NodeName, ReplicaId, VolumeUid
 from shorthorn.core.model.node import Node
 from shorthorn.core.model.record import Record
-from shorthorn.core.model.sighting import NodeSighting, Reach
-from shorthorn.core.model.volume import Volume
+from shorthorn.core.model.sighting import (
+    DiskSighting,
+    EngineSighting,
+    NodeSighting,
+    Reach,
+    ReplicaSighting,
+    TaskSighting,
+)
+from shorthorn.core.model.volume import Task, Volume
 
 
 class Settings(Record):
@@ -43,3 +50,35 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     volumes: Mapping[VolumeUid, Volume]
     nodes: Mapping[NodeName, Node]
     seen: Mapping[NodeName, Seen]
+
+    def reach(self, node: NodeName) -> Reach:
+        """Whether the node is heard; one that nobody has looked for is unknown."""
+        seen = self.seen.get(node)
+        return seen.reach if seen else Reach.UNKNOWN
+
+    def heard(self, node: NodeName) -> NodeSighting | None:
+        """The newest sighting of a node that is reachable."""
+        seen = self.seen.get(node)
+        return seen.sighting if seen and seen.reach is Reach.REACHABLE else None
+
+    def disk_seen(self, node: NodeName, disk: DiskUid) -> DiskSighting | None:
+        """A disk of a reachable node as last seen."""
+        sighting = self.heard(node)
+        return next((d for d in sighting.disks if d.uid == disk), None) if sighting else None
+
+    def replica_seen(self, node: NodeName, disk: DiskUid, replica: ReplicaId) -> ReplicaSighting | None:
+        """A replica's folder on a reachable node as last seen. None is "not seen", never "not there"."""
+        there = self.disk_seen(node, disk)
+        return next((r for r in there.replicas if r.replica == replica), None) if there else None
+
+    def engine_seen(self, node: NodeName, volume: VolumeUid, epoch: Epoch) -> EngineSighting | None:
+        """The engine of one session, as its reachable node last saw it."""
+        sighting = self.heard(node)
+        engines = sighting.engines if sighting else ()
+        return next((e for e in engines if e.volume == volume and e.epoch == epoch), None)
+
+    def task_seen(self, volume: VolumeUid, task: Task) -> TaskSighting | None:
+        """A task of the record as its reachable place last saw it, of the same epoch."""
+        sighting = self.heard(task.place)
+        tasks = sighting.tasks if sighting else ()
+        return next((t for t in tasks if (t.task, t.volume, t.epoch) == (task.id, volume, task.epoch)), None)
