@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.tidy import calls, project, text
+from tools.tidy import calls, imports, project, text
 from tools.tidy.finding import Finding
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -16,11 +16,14 @@ _EXEMPT = {Path("Cargo.lock")}
 def findings(root: Path) -> Iterator[Finding]:
     """All findings over what git tracks below `root`."""
     paths = tracked(root)
+    python: dict[Path, str] = {}
     for path in paths:
         content = (root / path).read_bytes()
         yield from text.check(path, content)
         if path.suffix == ".py":
-            yield from calls.check(path, content.decode())
+            python[path] = content.decode()
+            yield from calls.check(path, python[path])
+    yield from imports.check(python)
     yield from project.check(root, paths)
 
 
