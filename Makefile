@@ -38,7 +38,9 @@ help:                ## this list
 venv: $(VENV)/.synced   ## the virtual environment, from hash-pinned requirement files
 
 $(VENV)/.synced: requirements/uv.txt requirements/dev.txt pyproject.toml tools/link.py
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import ensurepip' || { echo "this Python has no ensurepip: make packages" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt
 	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements/dev.txt
 	@$(BIN)/python tools/link.py

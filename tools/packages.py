@@ -4,6 +4,7 @@ As root it installs them; otherwise it prints the one command that does and fail
 only, since it runs before the virtual environment exists.
 """
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -44,6 +45,8 @@ def main() -> None:
     wanted, _ = listed(LIST.read_text())
     if shutil.which("dpkg-query") is None:
         sys.exit(f"this is no Debian: install by hand what {LIST.name} names")
+    if importlib.util.find_spec("ensurepip") is None:
+        wanted = (*wanted, "python3-venv")  # Debian's own Python comes without what `make venv` needs
     present = installed(wanted)
     missing = [name for name in wanted if name not in present]
     if not missing:
