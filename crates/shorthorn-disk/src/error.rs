@@ -82,7 +82,9 @@ pub enum DiskError {
         what: String,
     },
     /// Written by a newer version of Shorthorn.
-    #[error("the replica was written by a newer version: its format is {found}, this program knows up to {known}")]
+    #[error(
+        "the replica was written by a newer version: its format is {found}, this program knows up to {known}"
+    )]
     NewerFormat {
         /// Format version on the disk.
         found: u32,
@@ -110,7 +112,10 @@ impl DiskError {
         if is_no_space(&source) {
             return Self::NoSpace { what: what.into() };
         }
-        Self::Io { what: what.into(), source }
+        Self::Io {
+            what: what.into(),
+            source,
+        }
     }
 
     pub(crate) fn damaged(what: impl Into<String>) -> Self {
@@ -123,5 +128,8 @@ impl DiskError {
 }
 
 pub(crate) fn is_no_space(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }

@@ -6,16 +6,26 @@
 //!
 //! Start at [`ReplicaFiles`]. Source: docs/formats/disk.md; docs/protocol.md, section 2.
 
+mod blocks;
+mod copies;
 mod disk;
+mod document;
 mod error;
+mod folder;
 mod header;
+mod layer;
 mod real;
+mod regions;
 mod replica;
+mod sums;
 mod sync;
 
+pub use copies::Hashed;
 pub use disk::{Disk, File};
 pub use error::DiskError;
+pub use folder::{delete, list, sweep};
 pub use header::{FORMAT_VERSION, FailedDisk, Header, Identity};
 pub use real::{RealDisk, RealFile};
-pub use replica::{Hashed, Layout, ReplicaFiles, block_sum, delete, list, sweep};
+pub use replica::{Layout, ReplicaFiles};
+pub use sums::block_sum;
 pub use sync::SyncHandle;

@@ -1,30 +1,27 @@
-//! One replica's folder.
-#![allow(unused_variables)]
+//! One replica's folder: making and opening it, its header, document, marks and syncs. Its content is in `blocks` (bytes
+//! of any alignment) and `copies` (whole blocks with their states).
 
-use crate::{Disk, DiskError, Header, Identity, SyncHandle};
-use shorthorn_wire::message::{Attempt, Blocks, Document, Extent, Membership, RegionRun};
-use std::path::Path;
+use crate::document::{Documents, RESERVED_BYTES, Record};
+use crate::folder::{check_name, error_at, make, split, sync_dir};
+use crate::header::{DocumentPointer, Slots, Stored, check_fits};
+use crate::layer::{Layer, existing};
+use crate::regions::Regions;
+use crate::sums::BLOCK;
+use crate::sync::{Durable, Fault};
+use crate::{Disk, DiskError, FailedDisk, File, Header, Identity, SyncHandle};
+use serde::{Deserialize, Serialize};
+use shorthorn_wire::REGION_BYTES;
+use shorthorn_wire::message::{Attempt, BlockState, Document, Membership, RegionRun, Role};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The checksum of one block: CRC-32C, but never 0 (that says "absent"), and the zero block's only for a block of zeroes.
-///
-/// `block` must be 4096 bytes.
-#[must_use]
-pub fn block_sum(block: &[u8]) -> u32 {
-    unimplemented!()
-}
-
-/// What [`ReplicaFiles::hash`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hashed {
-    /// BLAKE3 over, for each block, its state (0 zero, 1 good, 2 bad) and, unless zero, its content.
-    pub digest: [u8; 32],
-    /// Whether a block is bad.
-    pub bad: bool,
-}
+/// Longest reason of a failure that is recorded, bytes: it shares the header's slot with seven names.
+const REASON_BYTES_MAX: usize = 256;
 
 /// The layers and size in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Layout {
     /// Layer ids, the oldest first; the head is the last.
     pub chain: Vec<String>,
@@ -34,167 +31,529 @@ pub struct Layout {
     pub size: u64,
 }
 
+type Layers<D> = Vec<Layer<<D as Disk>::File>>;
+
 /// One replica's files, open. One owner at a time (`&mut`); [`Self::sync_handle`] gives the part that may run beside.
 ///
-/// After an error of kind `Io` every call but the header's fails with `Failed`, until the machine boots again.
+/// After an error of kind `Io` in a write or sync every call but the header's fails with `Failed`, until the machine
+/// boots again.
 pub struct ReplicaFiles<D: Disk> {
     disk: Arc<D>,
+    root: PathBuf,
+    boot: String,
+    slots: Slots<D::File>,
+    documents: Documents<D::File>,
+    header: Header,
+    record: Record,
+    pub(crate) regions: Regions<D::File>,
+    /// The oldest first; the head is the last. Never empty.
+    pub(crate) layers: Layers<D>,
+    pub(crate) fault: Arc<Fault>,
+    /// Entries as they are on disk, of the blocks at hand.
+    pub(crate) entries: Vec<u8>,
+    /// Entries as they are to be.
+    pub(crate) changed: Vec<u8>,
+    /// States of the blocks at hand.
+    pub(crate) states: Vec<BlockState>,
+    /// Room for blocks at hand.
+    pub(crate) scratch: Vec<u8>,
 }
 
 impl<D: Disk> ReplicaFiles<D> {
     /// Makes a new, empty, durable replica folder: syncing, sealed (0, `attempt`), everything reads as zeroes.
     ///
-    /// A crash leaves either no folder `root` or a whole one. `root`'s name must not end in `.new` or `.dead`.
-    /// Errors: `Exists`, `NoSpace` (nothing is left behind), `Invalid`, `Io`.
+    /// A crash leaves either no folder `root` or a whole one. `root`'s name must not end in `.new` or `.dead`; its parent
+    /// exists. Errors: `Exists`, `NoSpace` (nothing is left behind), `Invalid`, `Io`.
     pub fn create(
-        disk: Arc<D>, root: &Path, identity: Identity, attempt: Attempt, document: &Document, boot: &str,
+        disk: Arc<D>,
+        root: &Path,
+        identity: Identity,
+        attempt: Attempt,
+        document: &Document,
+        boot: &str,
     ) -> Result<Self, DiskError> {
-        unimplemented!()
+        split(root)?;
+        check_identity(&identity)?;
+        check_name("the boot id", boot)?;
+        let header = Header {
+            identity,
+            sealed: (0, attempt),
+            engine: String::new(),
+            role: Role::Syncing,
+            m: 0,
+            epoch: 0,
+            synced_through: None,
+            open_boot: None,
+            torn: false,
+            failed: None,
+        };
+        let record = Record {
+            layout: layout_of(document)?,
+            document: document.clone(),
+        };
+        make(&*disk, root, |new| fill(&*disk, new, header, &record))?;
+        Self::open(disk, root, boot)
     }
 
     /// Opens a folder. Records durably: torn, if it was open in another boot, or data is missing.
     ///
     /// Errors: `Missing`, `Damaged`, `NewerFormat`, `Io`. The caller compares the identity.
     pub fn open(disk: Arc<D>, root: &Path, boot: &str) -> Result<Self, DiskError> {
-        unimplemented!()
+        check_name("the boot id", boot)?;
+        let fault = Arc::new(Fault::default());
+        let header_file = match disk.open(&root.join("header")) {
+            Ok(file) => Durable::new("header", file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(DiskError::Missing {
+                    path: root.display().to_string(),
+                });
+            }
+            Err(error) => return Err(error_at("opening the header in", root, error)),
+        };
+        let (slots, Stored { header, document }) = Slots::load(header_file, &fault)?;
+        let open = |name: &str| {
+            let path = root.join(name);
+            let file = disk
+                .open(&path)
+                .map_err(|error| error_at("opening", &path, error));
+            existing(file).map(|file| Durable::new(name, file))
+        };
+        let documents = Documents {
+            files: [open("document.0")?, open("document.1")?],
+            current: document,
+        };
+        let record = documents.read()?;
+        check_layout(&record.layout)
+            .map_err(|error| DiskError::damaged(format!("its layout: {error}")))?;
+        let (layers, short) = open_layers(&*disk, root, &record.layout)?;
+        let regions = Regions::load(open("regions")?, region_count(record.layout.size))?;
+        let mut files = Self {
+            disk,
+            root: root.to_owned(),
+            boot: boot.to_owned(),
+            slots,
+            documents,
+            header,
+            record,
+            regions,
+            layers,
+            fault,
+            entries: Vec::new(),
+            changed: Vec::new(),
+            states: Vec::new(),
+            scratch: Vec::new(),
+        };
+        files.note_start(short)?;
+        Ok(files)
+    }
+
+    /// Finds out, and records, what happened while no program ran.
+    fn note_start(&mut self, data_missing: bool) -> Result<(), DiskError> {
+        let mut header = self.header.clone();
+        let other_boot = |boot: &String| *boot != self.boot;
+        header.torn |= data_missing || header.open_boot.as_ref().is_some_and(other_boot);
+        match &header.failed {
+            Some(failed) if failed.boot == self.boot => self.fault.set(&failed.reason),
+            Some(_) => {
+                // The machine has booted since: the disk may be used again, but what the failed sync was to save may be
+                // lost as by a loss of power.
+                header.torn = true;
+                header.failed = None;
+            }
+            None => {}
+        }
+        if header == self.header {
+            Ok(())
+        } else {
+            self.store(header, None)
+        }
     }
 
     /// What is durable.
     pub fn header(&self) -> &Header {
-        unimplemented!()
+        &self.header
     }
 
     /// Stores a header durably. Refuses (`Invalid`) another identity and any step back of era, sealed or m.
     pub fn set_header(&mut self, header: Header) -> Result<(), DiskError> {
-        unimplemented!()
+        self.check_header(&header)?;
+        self.store(header, None)
     }
 
     /// The volume's last known document.
     pub fn document(&self) -> &Document {
-        unimplemented!()
+        &self.record.document
     }
 
     /// Stores a document durably. Refuses (`Invalid`) an older (era, version) and (`OtherLayout`) another chain, head or
     /// size than [`Self::layout`]'s.
     pub fn store_document(&mut self, document: &Document) -> Result<(), DiskError> {
-        unimplemented!()
+        self.check_document(document)?;
+        self.store(self.header.clone(), Some(document))
     }
 
     /// Stores header and document durably in one step: after a crash both are there or neither. Refuses as
     /// [`Self::set_header`] and [`Self::store_document`].
     pub fn commit(&mut self, header: Header, document: &Document) -> Result<(), DiskError> {
-        unimplemented!()
+        self.check_header(&header)?;
+        self.check_document(document)?;
+        self.store(header, Some(document))
+    }
+
+    fn check_header(&self, new: &Header) -> Result<(), DiskError> {
+        check_identity(&new.identity)?;
+        let era = new.identity.era;
+        let same = Identity {
+            era,
+            ..self.header.identity.clone()
+        } == new.identity;
+        if !same {
+            return Err(DiskError::invalid("a replica's identity never changes"));
+        }
+        if era < self.header.identity.era
+            || new.sealed < self.header.sealed
+            || new.m < self.header.m
+        {
+            return Err(DiskError::invalid(
+                "era, sealed and membership number never fall",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_document(&self, new: &Document) -> Result<(), DiskError> {
+        let old = &self.record.document;
+        if (new.era, new.version) < (old.era, old.version) {
+            return Err(DiskError::invalid(format!(
+                "document {} of era {} is older than this replica's, {} of era {}",
+                new.version, new.era, old.version, old.era
+            )));
+        }
+        let layout = &self.record.layout;
+        let differs = |what| Err(DiskError::OtherLayout { what });
+        match new {
+            _ if new.chain != layout.chain => differs("chain"),
+            _ if new.head != layout.head => differs("head"),
+            _ if new.size != layout.size => differs("size"),
+            _ => Ok(()),
+        }
+    }
+
+    fn store(&mut self, header: Header, document: Option<&Document>) -> Result<(), DiskError> {
+        let mut stored = Stored {
+            header,
+            document: self.documents.current.clone(),
+        };
+        check_fits(&stored)?;
+        let mut record = None;
+        if let Some(document) = document {
+            let new = Record {
+                layout: self.record.layout.clone(),
+                document: document.clone(),
+            };
+            stored.document = self
+                .documents
+                .write(&new, &self.fault)
+                .inspect_err(|error| self.note(error))?;
+            record = Some(new);
+        }
+        self.slots
+            .store(&stored, &self.fault)
+            .inspect_err(|error| self.note(error))?;
+        self.header = stored.header;
+        self.documents.current = stored.document;
+        if let Some(record) = record {
+            self.record = record;
+        }
+        Ok(())
+    }
+
+    fn note(&self, error: &DiskError) {
+        if matches!(error, DiskError::Io { .. }) {
+            self.fault.set(&error.to_string());
+        }
     }
 
     /// Chain, head and size in force.
     pub fn layout(&self) -> &Layout {
-        unimplemented!()
+        &self.record.layout
+    }
+
+    /// Size of the volume, bytes.
+    pub fn size(&self) -> u64 {
+        self.record.layout.size
     }
 
     /// Number of regions; the last may be shorter.
     pub fn regions(&self) -> u64 {
-        unimplemented!()
+        self.regions.count()
     }
 
     /// Dirty regions, in order, joined.
     pub fn marks(&self) -> Vec<RegionRun> {
-        unimplemented!()
+        self.regions.marks()
     }
 
-    /// Membership number of a region's last clear; 0 if never, `u64::MAX` if its entry was damaged.
+    /// Membership number of a region's last clear; 0 if never, `u64::MAX` if its entry was damaged (or is not there).
     pub fn stamp(&self, region: u64) -> Membership {
-        unimplemented!()
+        self.regions.stamp(region)
     }
 
-    /// Whether every region that the byte range touches is marked.
+    /// Whether every region that the byte range touches is marked. False beyond the end.
     pub fn is_marked(&self, offset: u64, length: u64) -> bool {
-        unimplemented!()
+        if self.check_range(offset, length).is_err() {
+            return false;
+        }
+        regions_of(offset, length).all(|region| self.regions.is_dirty(region))
     }
 
     /// Marks regions durably, with one sync for all; those marked already cost nothing.
     pub fn mark(&mut self, regions: &[RegionRun]) -> Result<(), DiskError> {
-        unimplemented!()
+        self.fault.check()?;
+        self.regions.check(regions)?;
+        self.regions
+            .mark(regions, &self.fault)
+            .map_err(|error| self.broken(error))
     }
 
     /// Clears marks and sets the stamp `m`. The caller has synced everything written to these regions. Not synced itself:
     /// a power loss may bring a mark back, never take one away.
     pub fn clear(&mut self, m: Membership, regions: &[RegionRun]) -> Result<(), DiskError> {
-        unimplemented!()
-    }
-
-    /// Writes bytes of any alignment into marked regions.
-    ///
-    /// Errors: `NoSpace` (nothing applied), `Corrupt` (a block that is only partly overwritten is bad; nothing applied),
-    /// `Unmarked`, `OutOfRange`, `Io`.
-    pub fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
-        unimplemented!()
-    }
-
-    /// Makes a range of marked regions read as zeroes; with `punch` its space is given back. Errors as [`Self::write`].
-    pub fn zero(&mut self, offset: u64, length: u64, punch: bool) -> Result<(), DiskError> {
-        unimplemented!()
-    }
-
-    /// Reads bytes of any alignment into `out`, which then holds exactly these. Every block is verified.
-    ///
-    /// Errors: `Corrupt` (the first bad block), `OutOfRange`, `Io`.
-    pub fn read(&mut self, offset: u64, length: u64, out: &mut Vec<u8>) -> Result<(), DiskError> {
-        unimplemented!()
-    }
-
-    /// Runs of data and holes from `offset`, at most `limit` of them, so maybe of a part of the range.
-    pub fn extents(&mut self, offset: u64, length: u64, limit: usize) -> Result<Vec<Extent>, DiskError> {
-        unimplemented!()
-    }
-
-    /// Strong hash of whole blocks, at most one region's worth.
-    pub fn hash(&mut self, offset: u64, length: u64) -> Result<Hashed, DiskError> {
-        unimplemented!()
-    }
-
-    /// Whole blocks with their states, at most one region's worth.
-    pub fn fetch(&mut self, offset: u64, length: u64) -> Result<Blocks, DiskError> {
-        unimplemented!()
-    }
-
-    /// Puts whole blocks with their states into marked regions. A `Good` whose data does not fit its checksum is refused
-    /// (`Invalid`); a `Bad` stays bad. Errors as [`Self::write`]; at most one region's worth.
-    pub fn copy(&mut self, offset: u64, blocks: &Blocks) -> Result<(), DiskError> {
-        unimplemented!()
+        self.fault.check()?;
+        self.regions.check(regions)?;
+        for region in regions
+            .iter()
+            .flat_map(|run| run.first..run.first + run.count)
+        {
+            self.resolve(region)?;
+        }
+        self.regions
+            .clear(m, regions)
+            .map_err(|error| self.broken(error))
     }
 
     /// Something that syncs without the replica's lock, on another thread.
     pub fn sync_handle(&self) -> SyncHandle<D> {
-        unimplemented!()
+        let layers = self.layers.iter().flat_map(Layer::files);
+        let files = layers
+            .chain([self.regions.file()])
+            .map(Arc::clone)
+            .collect();
+        SyncHandle {
+            files,
+            fault: Arc::clone(&self.fault),
+        }
     }
 
     /// Syncs every file; records a failure. The same as a handle's `sync` followed, on error, by `note_sync_failed`.
     pub fn sync(&mut self) -> Result<(), DiskError> {
-        unimplemented!()
+        self.sync_handle()
+            .sync()
+            .map_err(|error| self.broken(error))
     }
 
     /// Records durably that a sync, or the disk, failed in this boot. From then on nothing is served.
     pub fn note_sync_failed(&mut self, reason: &str) -> Result<(), DiskError> {
-        unimplemented!()
+        self.fault.set(reason);
+        if self.header.failed.is_some() {
+            return Ok(());
+        }
+        let mut end = reason.len().min(REASON_BYTES_MAX);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        let reason = reason[..end].replace(char::is_control, " ");
+        let failed = Some(FailedDisk {
+            boot: self.boot.clone(),
+            reason,
+        });
+        self.store(
+            Header {
+                failed,
+                ..self.header.clone()
+            },
+            None,
+        )
     }
 
-    /// Space that the folder takes, bytes: header, marks, checksums and the data that is there.
+    /// Makes an error of a change final, if it is one of the disk's. It is recorded if the disk still can.
+    pub(crate) fn broken(&mut self, error: DiskError) -> DiskError {
+        if matches!(error, DiskError::Io { .. } | DiskError::NoSpace { .. }) {
+            let reason = error.to_string();
+            // The caller learns of the first error either way, and `fault` holds it for as long as this program runs.
+            let _recorded = self.note_sync_failed(&reason);
+        }
+        match error {
+            // Space was reserved for this: for the caller it is the disk that failed.
+            DiskError::NoSpace { what } => DiskError::Io {
+                what,
+                source: io::ErrorKind::StorageFull.into(),
+            },
+            other => other,
+        }
+    }
+
+    /// Space that the folder takes, bytes: header, documents, marks, checksums and the data that is there.
     pub fn used_bytes(&self) -> Result<u64, DiskError> {
-        unimplemented!()
+        let layers = self.layers.iter().flat_map(Layer::files);
+        let rest = [
+            self.slots.file(),
+            self.regions.file(),
+            &self.documents.files[0],
+            &self.documents.files[1],
+        ];
+        layers.chain(rest).try_fold(0, |sum, file| {
+            let space = file
+                .file
+                .allocated()
+                .map_err(|error| file.error("asking the space", error))?;
+            Ok(sum + space)
+        })
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The disk it is on.
+    pub fn disk(&self) -> &Arc<D> {
+        &self.disk
+    }
+
+    pub(crate) fn head(&self) -> &Layer<D::File> {
+        &self.layers[self.layers.len() - 1]
+    }
+
+    pub(crate) fn check_range(&self, offset: u64, length: u64) -> Result<(), DiskError> {
+        let size = self.size();
+        match offset.checked_add(length) {
+            Some(end) if end <= size => Ok(()),
+            _ => Err(DiskError::OutOfRange {
+                offset,
+                length,
+                size,
+            }),
+        }
     }
 }
 
-/// Deletes a replica folder for good. A crash leaves it whole, or under a dead name that [`sweep`] removes.
-pub fn delete<D: Disk>(disk: &D, root: &Path) -> Result<(), DiskError> {
-    unimplemented!()
+/// Regions that a byte range touches.
+pub(crate) fn regions_of(offset: u64, length: u64) -> std::ops::Range<u64> {
+    if length == 0 {
+        0..0
+    } else {
+        offset / REGION_BYTES..(offset + length - 1) / REGION_BYTES + 1
+    }
 }
 
-/// Names of the replica folders in a folder, sorted; half-made and dead ones are not among them.
-pub fn list<D: Disk>(disk: &D, folder: &Path) -> Result<Vec<String>, DiskError> {
-    unimplemented!()
+fn region_count(size: u64) -> u64 {
+    size.div_ceil(REGION_BYTES)
 }
 
-/// Removes what crashes left: half-made and half-deleted folders. For program start, before anything is created.
-pub fn sweep<D: Disk>(disk: &D, folder: &Path) -> Result<(), DiskError> {
-    unimplemented!()
+fn check_identity(identity: &Identity) -> Result<(), DiskError> {
+    check_name("the cluster uid", &identity.cluster)?;
+    check_name("the volume uid", &identity.volume)?;
+    check_name("the replica id", &identity.replica)?;
+    check_name("the disk uid", &identity.disk)
+}
+
+fn layout_of(document: &Document) -> Result<Layout, DiskError> {
+    let layout = Layout {
+        chain: document.chain.clone(),
+        head: document.head.clone(),
+        size: document.size,
+    };
+    check_layout(&layout)?;
+    Ok(layout)
+}
+
+fn check_layout(layout: &Layout) -> Result<(), DiskError> {
+    if layout.size == 0 || layout.size % BLOCK as u64 != 0 || layout.size > i64::MAX as u64 {
+        return Err(DiskError::invalid(format!(
+            "a size of {} bytes is not possible",
+            layout.size
+        )));
+    }
+    if layout.chain.last() != Some(&layout.head) {
+        return Err(DiskError::invalid("the head is not the chain's last layer"));
+    }
+    let mut ids = layout.chain.clone();
+    ids.sort();
+    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(DiskError::invalid("a layer is twice in the chain"));
+    }
+    layout
+        .chain
+        .iter()
+        .try_for_each(|id| check_name("the layer id", id))
+}
+
+/// Fills a new folder, durably.
+fn fill<D: Disk>(disk: &D, root: &Path, header: Header, record: &Record) -> Result<(), DiskError> {
+    let fault = Fault::default();
+    let create = |name: &str| {
+        let path = root.join(name);
+        let file = disk
+            .create(&path)
+            .map_err(|error| error_at("making", &path, error))?;
+        Ok(Durable::new(name, file))
+    };
+    let reserve = |file: &Durable<D::File>, length: u64| {
+        file.file
+            .allocate(0, length)
+            .map_err(|error| file.error("reserving space", error))
+    };
+    let layers = root.join("layers");
+    disk.create_dir(&layers)
+        .map_err(|error| error_at("making", &layers, error))?;
+    let size = record.layout.size;
+    for id in &record.layout.chain {
+        let layer = Layer::create(&layers, id, size, |path| disk.create(path))?;
+        layer
+            .files()
+            .into_iter()
+            .try_for_each(|file| file.sync(&fault))?;
+    }
+    sync_dir(disk, &layers)?;
+
+    let regions = create("regions")?;
+    reserve(&regions, Regions::<D::File>::file_bytes(region_count(size)))?;
+    Regions::create(Arc::clone(&regions), region_count(size))?;
+    regions.sync(&fault)?;
+
+    let files = [create("document.0")?, create("document.1")?];
+    files
+        .iter()
+        .try_for_each(|file| reserve(file, RESERVED_BYTES))?;
+    // As if 1 were in force, so that 0 is written.
+    let current = DocumentPointer {
+        file: 1,
+        length: 0,
+        crc: 0,
+    };
+    let documents = Documents { files, current };
+    let document = documents.write(record, &fault)?;
+
+    let header_file = create("header")?;
+    reserve(&header_file, Slots::<D::File>::FILE_BYTES)?;
+    Slots::create(header_file).store(&Stored { header, document }, &fault)?;
+    sync_dir(disk, root)
+}
+
+/// Opens the layers of a chain. True: data was found missing.
+fn open_layers<D: Disk>(
+    disk: &D,
+    root: &Path,
+    layout: &Layout,
+) -> Result<(Layers<D>, bool), DiskError> {
+    let folder = root.join("layers");
+    let mut layers = Vec::new();
+    let mut any_short = false;
+    for id in &layout.chain {
+        let (layer, short) = Layer::open(&folder, id, layout.size, |path| disk.open(path))?;
+        any_short |= short;
+        layers.push(layer);
+    }
+    Ok((layers, any_short))
 }
