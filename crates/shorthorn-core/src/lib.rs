@@ -9,10 +9,17 @@
 pub mod copier;
 pub mod engine;
 pub mod mutants;
+pub mod replica;
 
+mod blocks;
+mod calls;
+mod equaliser;
 mod nanos;
 mod order;
+mod post;
+mod ranges;
 mod replica_set;
+mod sealer;
 
 pub use nanos::Nanos;
 pub use order::BadOrder;

@@ -14,6 +14,9 @@ pub enum BadOrder {
     /// No in-sync target, or one that the work names is not among the targets.
     #[error("the order names no replica to work with")]
     NoTarget,
+    /// The source of a move is not in-sync, or its target is.
+    #[error("a move goes from an in-sync replica to one that is not")]
+    Roles,
     /// More than [`REPLICAS_MAX`].
     #[error("the order names {0} replicas, more than {REPLICAS_MAX}")]
     TooMany(usize),

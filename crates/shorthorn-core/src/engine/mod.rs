@@ -1,22 +1,134 @@
 //! One session of one volume: seal, equalise, open, serve, close (docs/protocol.md).
 //!
 //! The engine never does I/O and never decides who is in-sync: it asks the record, and needs every replica that the record
-//! may count as in-sync. See [`Event`] for how a program drives it.
+//! may count as in-sync. A needed replica that fails ends the session, unclean; a new one opens without it. See [`Event`]
+//! for how a program drives it.
+//!
+//! One struct owns all state; each file here is one of its concerns, in the order of a session's life: `open`, `requests`
+//! (with `grants`, `repair`, `undo`), `marks`, `leave`, `close`. `silence` and `timer` are about time alone.
 
 mod api;
+mod asks;
+mod close;
+mod grants;
+mod leave;
+mod marks;
+mod open;
+mod reads;
+mod repair;
+mod replies;
+mod requests;
+mod silence;
+mod status;
+mod timer;
+mod undo;
+mod work;
+
+use std::collections::VecDeque;
+
+use shorthorn_wire::agent::{Answer, Ask, SessionOrder, Target};
+use shorthorn_wire::message::{Document, Membership, RegionRun, Request, Sequence};
 
 pub use api::{
     ClientAnswer, ClientError, ClientId, ClientOp, ClientRequest, Effect, Event, Status,
 };
 
-use shorthorn_wire::agent::{SessionOrder, Target};
+use crate::calls::{Calls, Key};
+use crate::equaliser::Equaliser;
+use crate::order;
+use crate::post::Post;
+use crate::ranges::Ranges;
+use crate::sealer::{Identity, Sealer};
+use crate::{BadOrder, Nanos, ReplicaIndex, ReplicaSet};
 
-use crate::{BadOrder, Nanos, ReplicaIndex};
+use asks::Asks;
+use leave::Leave;
+use marks::Marks;
+use work::Work;
+
+/// Where the session is. Changed only through [`Engine::enter`], and only from earlier to later.
+#[derive(Debug)]
+enum State {
+    /// Before [`Event::Start`].
+    New,
+    /// Reaching and sealing the in-sync replicas.
+    Sealing,
+    /// Making marked regions equal.
+    Equalising(Box<Equaliser>),
+    /// What was copied becomes durable.
+    Syncing,
+    /// SessionOpened is asked.
+    Opening,
+    /// The members store it.
+    Storing,
+    Serving,
+    /// Open, but for nobody: unflushed writes may be gone.
+    Broken,
+    /// Closing: what is in flight is decided.
+    Draining,
+    /// Closing: the last flush, then the last clear, then the replicas are told.
+    Closing,
+    /// SessionClosed is asked.
+    Ending {
+        clean: bool,
+        why: String,
+    },
+    /// [`Effect::Exit`] is out.
+    Over,
+}
 
 /// The engine of one session.
 #[derive(Debug)]
 pub struct Engine {
     order: SessionOrder,
+    /// The newest that the engine knows.
+    document: Document,
+    state: State,
+    sealer: Sealer,
+    calls: Calls<Work>,
+    asks: Asks,
+    /// Needed for every acknowledgement, flush and grant: contains the record's in-sync set at every moment.
+    needed: ReplicaSet,
+    /// On the engine's own node.
+    local: ReplicaSet,
+    /// Last change sent; every replica gets every change under the same number.
+    seq: Sequence,
+    ranges: Ranges<Key>,
+    marks: Marks,
+    leave: Leave,
+    /// All that were sealed were torn, and marks existed.
+    broken: bool,
+    /// A close was ordered before the session was open.
+    close_wanted: bool,
+    /// Have answered the close; their connections may end.
+    closed: ReplicaSet,
+
+    /// For each target: when its newest request that was answered had been sent.
+    granted: Vec<Option<Nanos>>,
+    /// Have a ping under way.
+    pinging: ReplicaSet,
+    /// Reads that have their data and wait for grants.
+    awaiting: Vec<Key>,
+    /// For each target: reads under way.
+    reading: Vec<u32>,
+
+    client_calls: usize,
+    in_flight_bytes: u64,
+    repairs: usize,
+    /// Scratch: who may run after a range was left.
+    ready: Vec<Key>,
+
+    started: Nanos,
+    /// Opening goes on without the missing then.
+    grace: Option<Nanos>,
+    /// Close or end is over then.
+    bound: Option<Nanos>,
+    /// Unanswered requests are looked at then.
+    silence: Option<Nanos>,
+    /// The last [`Effect::WakeAt`], until it came.
+    armed: Option<Nanos>,
+    /// The last [`Effect::Status`].
+    told: Option<Status>,
 }
 
 impl Engine {
@@ -24,28 +136,186 @@ impl Engine {
     ///
     /// `engine`: its id, one a process and session, never reused.
     pub fn new(order: SessionOrder, engine: String) -> Result<Self, BadOrder> {
-        let _ = engine;
-        Ok(Self { order })
+        order::check(&order.targets, &order.document)?;
+        let identity = Identity {
+            cluster: order.cluster.clone(),
+            volume: order.volume.clone(),
+            engine,
+            epoch: order.epoch,
+            opened_epoch: order.opened_epoch,
+            document: order.document.clone(),
+        };
+        let sealer = Sealer::new(identity, order.targets.clone());
+        let targets = order.targets.len();
+        Ok(Self {
+            document: order.document.clone(),
+            state: State::New,
+            calls: Calls::default(),
+            asks: Asks::default(),
+            needed: ReplicaSet::EMPTY,
+            local: sealer.targets(|target| target.local),
+            seq: 0,
+            ranges: Ranges::default(),
+            marks: Marks::of(order.document.size),
+            leave: Leave::default(),
+            broken: false,
+            close_wanted: false,
+            closed: ReplicaSet::EMPTY,
+            granted: vec![None; targets],
+            pinging: ReplicaSet::EMPTY,
+            awaiting: Vec::new(),
+            reading: vec![0; targets],
+            client_calls: 0,
+            in_flight_bytes: 0,
+            repairs: 0,
+            ready: Vec::new(),
+            started: Nanos::default(),
+            grace: None,
+            bound: None,
+            silence: None,
+            armed: None,
+            told: None,
+            sealer,
+            order,
+        })
     }
 
     /// Takes one event; appends what is to be done to `out`.
     pub fn handle(&mut self, now: Nanos, event: Event, out: &mut Vec<Effect>) {
-        let _ = (now, event, out);
+        if matches!(self.state, State::Over) {
+            return;
+        }
+        match event {
+            Event::Reply {
+                replica,
+                tag,
+                reply,
+            } => self.reply(now, replica, tag, reply, out),
+            Event::Client {
+                client,
+                cookie,
+                request,
+            } => self.client_request(now, client, cookie, request, out),
+            rare => {
+                self.handle_rare(now, rare, out);
+                self.tell_status(out);
+            }
+        }
+        self.arm(out);
+    }
+
+    /// Everything but requests and replies.
+    fn handle_rare(&mut self, now: Nanos, event: Event, out: &mut Vec<Effect>) {
+        match event {
+            Event::Start => self.start(now, out),
+            Event::Connected { replica } => self.connected(now, replica, out),
+            Event::Unreachable { replica, why } => self.sealer.lost(now, replica, why),
+            Event::Disconnected { replica, why } => self.disconnected(now, replica, why, out),
+            Event::ClientGone { client } => self.client_gone(now, client, out),
+            Event::AgentConnected => {
+                self.told = None;
+                self.asks.repeat_all(out);
+            }
+            Event::Answer { id, answer } => self.answered(now, id, answer, out),
+            Event::Close => self.close(now, out),
+            Event::Leave { replica } => self.leave(now, &replica, out),
+            Event::Addresses { targets } => {
+                self.sealer.addresses(now, targets);
+                self.dial(now, out);
+            }
+            Event::Stop => self.exit(false, "it was told to stop".to_owned(), out),
+            Event::Timer => self.timer(now, out),
+            Event::Reply { .. } | Event::Client { .. } => {}
+        }
+    }
+
+    /// The record has decided something.
+    fn answered(&mut self, now: Nanos, id: u64, answer: Answer, out: &mut Vec<Effect>) {
+        let Some(decided) = self.asks.answer(now, id, answer) else {
+            return;
+        };
+        match (decided.ask, decided.outcome) {
+            (Ask::SessionOpened { .. }, Ok(document)) => self.opened(now, document, out),
+            (Ask::SessionOpened { .. }, Err(why)) => {
+                self.exit(false, format!("the record refused to open: {why}"), out);
+            }
+            (Ask::ReplicaLost { .. }, Ok(document)) => self.leave_committed(now, document, out),
+            (Ask::ReplicaLost { .. }, Err(why)) => {
+                let why = format!("the record refused a removal: {why}");
+                self.end(now, false, why, out);
+            }
+            (Ask::SessionClosed { .. }, _) => self.ended(out),
+        }
+    }
+
+    /// The only place where the session goes on.
+    fn enter(&mut self, state: State) {
+        self.state = state;
     }
 
     /// The target of the order that is meant.
     pub fn target(&self, replica: ReplicaIndex) -> &Target {
-        &self.order.targets[replica.index()]
+        self.sealer.target(replica)
     }
 
-    /// Whether more client requests may be delivered now. Ask after every batch; it turns true again only by
-    /// [`Event::Reply`] or [`Event::ClientGone`].
-    pub fn can_take(&self) -> bool {
-        true
+    /// A new request to these replicas.
+    fn call(
+        &mut self,
+        now: Nanos,
+        work: Work,
+        to: ReplicaSet,
+        request: Request,
+        out: &mut Vec<Effect>,
+    ) {
+        let key = self.calls.insert(work);
+        self.send(now, key, to, request, out);
     }
 
-    /// Bytes of the client requests that are not decided yet.
-    pub fn in_flight_bytes(&self) -> u64 {
-        0
+    /// Sends a call's (next) request.
+    fn send(
+        &mut self,
+        now: Nanos,
+        key: Key,
+        to: ReplicaSet,
+        request: Request,
+        out: &mut Vec<Effect>,
+    ) {
+        let tag = self.calls.send(key, to, now);
+        for replica in to.without(self.leave.down()).iter() {
+            out.send(replica, tag, request.clone());
+        }
+        if self.silence.is_none() {
+            self.silence = Some(now + self.silence_span());
+        }
+    }
+
+    /// A flush on every needed replica.
+    fn flush(&mut self, now: Nanos, work: Work, out: &mut Vec<Effect>) {
+        let request = Request::Flush { seq: self.seq };
+        self.call(now, work, self.needed, request, out);
+    }
+
+    /// A clear on every needed replica.
+    fn clear(
+        &mut self,
+        now: Nanos,
+        work: Work,
+        seq: Sequence,
+        regions: Vec<RegionRun>,
+        out: &mut Vec<Effect>,
+    ) {
+        let m: Membership = self.document.m;
+        let request = Request::Clear { m, seq, regions };
+        self.call(now, work, self.needed, request, out);
+    }
+
+    /// A needed replica failed: the session ends, unclean.
+    fn fail(&mut self, now: Nanos, replica: ReplicaIndex, why: &str, out: &mut Vec<Effect>) {
+        let target = self.sealer.target(replica);
+        let why = format!("{} on {}: {why}", target.replica, target.node);
+        self.end(now, false, why, out);
     }
 }
+
+/// Replicas in the order in which they are to leave, kept small by their number.
+type Queue = VecDeque<ReplicaIndex>;

@@ -1,0 +1,42 @@
+//! Grants: who has answered something that was sent less than T ago (docs/protocol.md, Read; B10).
+
+use shorthorn_wire::message::Request;
+
+use super::Engine;
+use super::api::Effect;
+use super::work::Work;
+use crate::{Nanos, ReplicaSet};
+
+impl Engine {
+    /// Needed replicas whose grant has ended by now.
+    pub(super) fn stale(&self, now: Nanos) -> ReplicaSet {
+        self.older(now, Nanos::from_millis(self.order.grant_ms))
+    }
+
+    /// Needed replicas whose newest answered request was sent this long ago, or longer.
+    fn older(&self, now: Nanos, age: Nanos) -> ReplicaSet {
+        let old = self.needed.iter().filter(|replica| {
+            let granted = self.granted[replica.index()];
+            granted.is_none_or(|sent| now - sent >= age)
+        });
+        old.collect()
+    }
+
+    /// A read begins: grants that would end soon are renewed while it is under way, so that it seldom waits.
+    pub(super) fn refresh_grants(&mut self, now: Nanos, out: &mut Vec<Effect>) {
+        let half = Nanos(Nanos::from_millis(self.order.grant_ms).0 / 2);
+        let old = self.older(now, half);
+        if !old.is_empty() {
+            self.ping(now, old, out);
+        }
+    }
+
+    /// Asks these for a grant, but who is asked already.
+    pub(super) fn ping(&mut self, now: Nanos, replicas: ReplicaSet, out: &mut Vec<Effect>) {
+        let ask = replicas.without(self.pinging);
+        if !ask.is_empty() {
+            self.pinging = self.pinging.union(ask);
+            self.call(now, Work::Ping, ask, Request::Ping, out);
+        }
+    }
+}

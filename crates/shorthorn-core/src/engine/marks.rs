@@ -1,0 +1,204 @@
+//! Which regions may be marked on some replica, and when the marks go (docs/protocol.md, Marks).
+//!
+//! Marks are cleared only when nothing changes the volume any more, after a flush that every needed replica finished, and
+//! never where something was written since that flush was sent.
+
+use shorthorn_wire::REGION_BYTES;
+use shorthorn_wire::message::{RegionRun, Sequence};
+
+use super::api::Effect;
+use super::work::Work;
+use super::{Engine, State};
+use crate::Nanos;
+
+/// A volume that was not written for this long is cleared: short enough that a crash soon after finds little to compare,
+/// long enough that a slow writer does not cause a flush for each write.
+pub(super) const MARKS_IDLE: Nanos = Nanos::from_millis(5000);
+
+/// A set of regions: one bit each.
+#[derive(Clone, Debug)]
+pub(super) struct Regions {
+    words: Vec<u64>,
+    /// How many the volume has.
+    regions: u64,
+    count: u64,
+}
+
+impl Regions {
+    /// Of a volume of this size.
+    pub fn of(size: u64) -> Self {
+        let regions = size.div_ceil(REGION_BYTES);
+        Self {
+            words: vec![0; regions.div_ceil(64) as usize],
+            regions,
+            count: 0,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn insert(&mut self, region: u64) {
+        if let Some(word) = self.words.get_mut((region / 64) as usize) {
+            let bit = 1 << (region % 64);
+            self.count += u64::from(*word & bit == 0);
+            *word |= bit;
+        }
+    }
+
+    /// Every region of a range that is not empty.
+    pub fn insert_range(&mut self, offset: u64, length: u64) {
+        let last = (offset + length - 1) / REGION_BYTES;
+        for region in offset / REGION_BYTES..=last {
+            self.insert(region);
+        }
+    }
+
+    /// Of a replica's answer; what lies past the end is left out.
+    pub fn insert_run(&mut self, run: RegionRun) {
+        let end = self.regions;
+        for region in run.first.min(end)..run.first.saturating_add(run.count).min(end) {
+            self.insert(region);
+        }
+    }
+
+    pub fn insert_all(&mut self, other: &Self) {
+        for run in other.runs(None) {
+            self.insert_run(run);
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.words.fill(0);
+        self.count = 0;
+    }
+
+    /// All but those of the other, in order, joined.
+    pub fn runs(&self, but: Option<&Self>) -> Vec<RegionRun> {
+        let mut runs: Vec<RegionRun> = Vec::new();
+        for (index, word) in self.words.iter().enumerate() {
+            let mut rest = word & !but.map_or(0, |but| but.words[index]);
+            while rest != 0 {
+                let first = index as u64 * 64 + u64::from(rest.trailing_zeros());
+                rest &= rest - 1;
+                match runs.last_mut() {
+                    Some(run) if run.first + run.count == first => run.count += 1,
+                    _ => runs.push(RegionRun { first, count: 1 }),
+                }
+            }
+        }
+        runs
+    }
+}
+
+/// Where the clearing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Quiet,
+    Flushing,
+    Clearing,
+}
+
+/// The engine's knowledge of marks.
+#[derive(Debug)]
+pub(super) struct Marks {
+    /// Changed since the last clear began.
+    dirty: Regions,
+    /// Being cleared; still marked until that is answered.
+    clearing: Regions,
+    stage: Stage,
+    /// Last change covered by the flush under way.
+    covered: Sequence,
+    /// Changes that are not decided.
+    changing: u32,
+    /// When the last one was decided.
+    changed: Nanos,
+}
+
+impl Marks {
+    pub fn of(size: u64) -> Self {
+        Self {
+            dirty: Regions::of(size),
+            clearing: Regions::of(size),
+            stage: Stage::Quiet,
+            covered: 0,
+            changing: 0,
+            changed: Nanos::default(),
+        }
+    }
+
+    /// Found marked, or about to be.
+    pub fn dirty_mut(&mut self) -> &mut Regions {
+        &mut self.dirty
+    }
+
+    /// A change of this range begins.
+    pub fn begin(&mut self, offset: u64, length: u64) {
+        self.dirty.insert_range(offset, length);
+        self.changing += 1;
+    }
+
+    /// A change is decided everywhere.
+    pub fn decided(&mut self, now: Nanos) {
+        self.changing -= 1;
+        self.changed = now;
+    }
+
+    /// Nothing changes from now on until it does.
+    pub fn rest(&mut self, now: Nanos) {
+        self.changed = now;
+    }
+
+    /// No clear is under way.
+    pub fn is_quiet(&self) -> bool {
+        self.stage == Stage::Quiet
+    }
+
+    /// All that may be marked anywhere.
+    pub fn runs(&self) -> Vec<RegionRun> {
+        let mut all = self.dirty.clone();
+        all.insert_all(&self.clearing);
+        all.runs(None)
+    }
+
+    /// When the next clear is due; none while nothing is marked or something changes.
+    pub fn next(&self) -> Option<Nanos> {
+        let due = self.stage == Stage::Quiet && self.changing == 0 && !self.dirty.is_empty();
+        due.then(|| self.changed + MARKS_IDLE)
+    }
+}
+
+impl Engine {
+    /// Starts a clear if it is time.
+    pub(super) fn clear_due(&mut self, now: Nanos, out: &mut Vec<Effect>) {
+        let due = self.marks.next().is_some_and(|next| next <= now);
+        if !due || !matches!(self.state, State::Serving | State::Broken) {
+            return;
+        }
+        let marks = &mut self.marks;
+        marks.stage = Stage::Flushing;
+        marks.covered = self.seq;
+        std::mem::swap(&mut marks.dirty, &mut marks.clearing);
+        marks.dirty.clear();
+        self.flush(now, Work::MarksFlush, out);
+    }
+
+    /// Every needed replica has finished the flush.
+    pub(super) fn marks_flushed(&mut self, now: Nanos, out: &mut Vec<Effect>) {
+        let marks = &mut self.marks;
+        marks.stage = Stage::Clearing;
+        let runs = marks.clearing.runs(Some(&marks.dirty));
+        let covered = marks.covered;
+        if runs.is_empty() {
+            return self.marks_cleared();
+        }
+        self.clear(now, Work::MarksClear, covered, runs, out);
+    }
+
+    /// Every needed replica has cleared.
+    pub(super) fn marks_cleared(&mut self) {
+        self.marks.clearing.clear();
+        self.marks.stage = Stage::Quiet;
+    }
+}

@@ -1,0 +1,84 @@
+//! Where a reply goes, by what was asked.
+
+use shorthorn_wire::message::{Reply, Tag};
+
+use super::Engine;
+use super::api::Effect;
+use super::work::Work;
+use crate::calls::Key;
+use crate::post::complaint;
+use crate::{Nanos, ReplicaIndex};
+
+impl Engine {
+    /// A replica's reply.
+    pub(super) fn reply(
+        &mut self,
+        now: Nanos,
+        replica: ReplicaIndex,
+        tag: Tag,
+        reply: Reply,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some((key, call)) = self.calls.answered(tag, replica) else {
+            // Of a call that was given up with its replica.
+            return;
+        };
+        let last = call.waiting.is_empty();
+        if !matches!(reply, Reply::Refused { .. }) {
+            let granted = &mut self.granted[replica.index()];
+            *granted = (*granted).max(Some(call.sent));
+        }
+        match call.work {
+            Work::Client(_) => self.client_reply(now, key, replica, reply, out),
+            Work::Repair(_) => self.repair_reply(now, key, replica, reply, out),
+            Work::Hello | Work::Seal => self.sealing_reply(now, key, replica, reply, out),
+            Work::Equalise(_) => self.equalise_reply(now, key, replica, reply, last, out),
+            _ if reply == Reply::Done => {
+                self.noted(key, replica);
+                if last {
+                    self.completed(now, key, out);
+                }
+            }
+            _ => self.fail(now, replica, &complaint(&reply), out),
+        }
+        self.complete_reads(now, out);
+    }
+
+    /// One of several has done what was asked.
+    fn noted(&mut self, key: Key, replica: ReplicaIndex) {
+        match self.calls.get_mut(key).map(|call| &call.work) {
+            Some(Work::Ping) => {
+                self.pinging.remove(replica);
+            }
+            Some(Work::Close) => self.closed.insert(replica),
+            _ => {}
+        }
+    }
+
+    /// Nobody is waited for any more: all have answered, or the last that had not is not needed any more.
+    pub(super) fn completed(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
+        let Some(call) = self.calls.get_mut(key) else {
+            return;
+        };
+        match call.work {
+            Work::Client(_) => return self.client_completed(now, key, out),
+            Work::Repair(_) => return self.repair_completed(now, key, out),
+            _ => {}
+        }
+        match self.calls.remove(key) {
+            Some(Work::EqualiseFlush) => self.ask_opened(out),
+            Some(Work::Open) => self.stored(now, out),
+            Some(Work::MarksFlush) => self.marks_flushed(now, out),
+            Some(Work::MarksClear) => {
+                self.marks_cleared();
+                self.drained(now, out);
+            }
+            Some(Work::LeaveFlush) => self.leave_flushed(out),
+            Some(Work::LeaveMember) => self.leave_stored(now, out),
+            Some(Work::CloseFlush) => self.close_flushed(now, out),
+            Some(Work::CloseClear) => self.close_cleared(now, out),
+            Some(Work::Close) => self.close_told(now, out),
+            _ => {}
+        }
+    }
+}

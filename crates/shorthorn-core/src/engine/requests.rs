@@ -1,0 +1,273 @@
+//! Clients' requests: checked, admitted by the range lock, sent to every needed replica, answered.
+
+use shorthorn_wire::message::{Failure, Reply, Request};
+use shorthorn_wire::{BLOCK_BYTES, PAYLOAD_BYTES_MAX};
+
+use super::api::{ClientAnswer, ClientError, ClientId, ClientOp, ClientRequest, Effect};
+use super::work::{ClientCall, Step, Work};
+use super::{Engine, State};
+use crate::calls::{CALLS_MAX, Key};
+use crate::post::complaint;
+use crate::{Nanos, ReplicaIndex, ReplicaSet};
+
+/// Requests of clients that are taken at once. Far above any useful depth; bounds what a request has to be compared with.
+const REQUESTS_MAX: usize = 1024;
+/// Bytes of them: two of the largest. Bounds the engine's memory together with the programs' buffers.
+const REQUEST_BYTES_MAX: u64 = 2 * PAYLOAD_BYTES_MAX as u64;
+
+/// Blocks `first .. end` that a range touches.
+pub(super) fn blocks_of(offset: u64, length: u64) -> (u64, u64) {
+    let block = u64::from(BLOCK_BYTES);
+    (offset / block, (offset + length).div_ceil(block))
+}
+
+impl Engine {
+    /// Whether more client requests may be delivered now. Ask after every batch; it turns true again only in
+    /// [`super::Event::Reply`] or [`super::Event::ClientGone`]. A program that does not ask gets
+    /// [`ClientError::NotServing`] in the end.
+    pub fn can_take(&self) -> bool {
+        self.client_calls < REQUESTS_MAX && self.in_flight_bytes < REQUEST_BYTES_MAX
+    }
+
+    /// Bytes of reads and writes that are not decided yet.
+    pub fn in_flight_bytes(&self) -> u64 {
+        self.in_flight_bytes
+    }
+
+    pub(super) fn client_request(
+        &mut self,
+        now: Nanos,
+        client: ClientId,
+        cookie: u64,
+        request: ClientRequest,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Err(error) = self.check(&request) {
+            let result = Err(error);
+            return out.push(Effect::Answer {
+                client,
+                cookie,
+                result,
+            });
+        }
+        let ClientRequest { offset, length, op } = request;
+        let changes = matches!(op, ClientOp::Write { .. } | ClientOp::Zero { .. });
+        let flush = matches!(op, ClientOp::Flush);
+        let payload = match op {
+            ClientOp::Read | ClientOp::Write { .. } => length,
+            _ => 0,
+        };
+        let call = ClientCall {
+            client,
+            cookie,
+            offset,
+            length,
+            payload,
+            step: Step::Queued(op),
+        };
+        let key = self.calls.insert(Work::Client(call));
+        self.client_calls += 1;
+        self.in_flight_bytes += payload;
+        let (first, end) = blocks_of(offset, length);
+        if flush || self.ranges.enter(key, first, end, changes) {
+            self.begin(now, key, out);
+        }
+    }
+
+    /// What is refused before anything is sent.
+    fn check(&self, request: &ClientRequest) -> Result<(), ClientError> {
+        if !matches!(self.state, State::Serving) || self.calls.len() + 64 > CALLS_MAX {
+            return Err(ClientError::NotServing);
+        }
+        let payload = u64::from(PAYLOAD_BYTES_MAX);
+        let legal = match &request.op {
+            ClientOp::Flush => return Ok(()),
+            ClientOp::Write { data, .. } => {
+                data.len() as u64 == request.length && request.length <= payload
+            }
+            ClientOp::Read => request.length <= payload,
+            ClientOp::Zero { .. } | ClientOp::BlockStatus => true,
+        };
+        let end = request.offset.checked_add(request.length);
+        let inside = end.is_some_and(|end| end <= self.document.size);
+        if !legal || !inside || request.length == 0 {
+            return Err(ClientError::Invalid);
+        }
+        let changes = matches!(request.op, ClientOp::Write { .. } | ClientOp::Zero { .. });
+        if changes && self.order.read_only {
+            return Err(ClientError::ReadOnly);
+        }
+        Ok(())
+    }
+
+    /// A call has its range: its first request goes out.
+    pub(super) fn begin(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
+        let Some(call) = self.calls.get_mut(key) else {
+            return;
+        };
+        let Work::Client(call) = &mut call.work else {
+            return self.begin_repair(now, key, out);
+        };
+        let (offset, length) = (call.offset, call.length);
+        let Step::Queued(op) = std::mem::replace(&mut call.step, Step::Flush) else {
+            return;
+        };
+        let seq = self.seq + 1;
+        let (fua, request) = match op {
+            ClientOp::Flush => {
+                let request = Request::Flush { seq: self.seq };
+                return self.send(now, key, self.needed, request, out);
+            }
+            ClientOp::Read => return self.begin_read(now, key, false, out),
+            ClientOp::BlockStatus => return self.begin_read(now, key, true, out),
+            ClientOp::Write { data, fua } => {
+                let request = Request::Write {
+                    seq,
+                    offset,
+                    data,
+                    fua,
+                };
+                (fua, request)
+            }
+            ClientOp::Zero { punch, fua } => {
+                let request = Request::Zero {
+                    seq,
+                    offset,
+                    length,
+                    punch,
+                    fua,
+                };
+                (fua, request)
+            }
+        };
+        call.step = Step::Change {
+            fua,
+            applied: ReplicaSet::EMPTY,
+            full: ReplicaSet::EMPTY,
+        };
+        self.seq = seq;
+        self.marks.begin(offset, length);
+        self.send(now, key, self.needed, request, out);
+    }
+
+    /// A replica's answer to a client's request.
+    pub(super) fn client_reply(
+        &mut self,
+        now: Nanos,
+        key: Key,
+        replica: ReplicaIndex,
+        reply: Reply,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(call) = self.calls.get_mut(key) else {
+            return;
+        };
+        let last = call.waiting.is_empty();
+        let Work::Client(client) = &mut call.work else {
+            return;
+        };
+        match (&mut client.step, reply) {
+            (Step::Change { applied, .. }, Reply::Done) => applied.insert(replica),
+            (
+                Step::Change { full, .. },
+                Reply::Failed {
+                    why: Failure::NoSpace,
+                    ..
+                },
+            ) => full.insert(replica),
+            (Step::Flush, Reply::Done) => {}
+            (Step::Read(_), reply) => return self.read_reply(now, key, replica, reply, out),
+            (Step::Undo(_), reply) => return self.undo_reply(now, key, replica, reply, out),
+            (_, reply) => return self.fail(now, replica, &complaint(&reply), out),
+        }
+        if last {
+            self.client_completed(now, key, out);
+        }
+    }
+
+    /// Nobody is waited for any more.
+    pub(super) fn client_completed(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
+        let Some(call) = self.calls.get_mut(key) else {
+            return;
+        };
+        let Work::Client(client) = &call.work else {
+            return;
+        };
+        match &client.step {
+            Step::Queued(_) => {}
+            Step::Flush => self.finish(now, key, Ok(ClientAnswer::Done), out),
+            Step::Change { applied, full, .. } => {
+                let (applied, full) = (applied.both(self.needed), *full);
+                match full.first() {
+                    None => self.finish(now, key, Ok(ClientAnswer::Done), out),
+                    Some(refuser) => self.undo(now, key, refuser, applied, out),
+                }
+            }
+            Step::Read(_) => self.read_deserted(now, key, out),
+            Step::Undo(_) => self.undo_completed(now, key, out),
+        }
+    }
+
+    /// A request is decided on every needed replica: it is answered and its range is free.
+    pub(super) fn finish(
+        &mut self,
+        now: Nanos,
+        key: Key,
+        result: Result<ClientAnswer, ClientError>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(Work::Client(call)) = self.calls.remove(key) else {
+            return;
+        };
+        if matches!(call.step, Step::Change { .. } | Step::Undo(_)) {
+            self.marks.decided(now);
+        }
+        self.forget_client(&call);
+        let (client, cookie) = (call.client, call.cookie);
+        out.push(Effect::Answer {
+            client,
+            cookie,
+            result,
+        });
+        self.leave_range(now, key, out);
+        self.drained(now, out);
+    }
+
+    fn forget_client(&mut self, call: &ClientCall) {
+        self.client_calls -= 1;
+        self.in_flight_bytes -= call.payload;
+    }
+
+    /// A range is free: those that waited only for it begin.
+    pub(super) fn leave_range(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
+        let mut ready = std::mem::take(&mut self.ready);
+        self.ranges.leave(key, &mut ready);
+        for key in ready.drain(..) {
+            self.begin(now, key, out);
+        }
+        self.ready = ready;
+    }
+
+    /// What the client sent and was not begun is forgotten.
+    pub(super) fn client_gone(&mut self, now: Nanos, gone: ClientId, out: &mut Vec<Effect>) {
+        let queued = self.calls.iter().filter(|(_, call)| match &call.work {
+            Work::Client(call) => call.client == gone && matches!(call.step, Step::Queued(_)),
+            _ => false,
+        });
+        let queued: Vec<Key> = queued.map(|(key, _)| key).collect();
+        for key in queued {
+            // One that was before it on this list may just have let it begin.
+            let waits = self.calls.get_mut(key).is_some_and(|call| {
+                matches!(&call.work, Work::Client(call) if matches!(call.step, Step::Queued(_)))
+            });
+            if !waits {
+                continue;
+            }
+            if let Some(Work::Client(call)) = self.calls.remove(key) {
+                self.forget_client(&call);
+            }
+            self.leave_range(now, key, out);
+        }
+        self.drained(now, out);
+    }
+}

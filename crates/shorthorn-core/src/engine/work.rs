@@ -1,0 +1,130 @@
+//! What a call of the engine is for.
+
+use bytes::Bytes;
+use shorthorn_wire::message::Extent;
+
+use super::api::{ClientId, ClientOp};
+use crate::{ReplicaIndex, ReplicaSet};
+
+/// Everything that an engine asks replicas for.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Open: first on a connection.
+    Hello,
+    /// Open.
+    Seal,
+    /// Open: a range is made equal.
+    Equalise(usize),
+    /// Open: what was copied becomes durable.
+    EqualiseFlush,
+    /// Open: the members store SessionOpened.
+    Open,
+    /// A client's request.
+    Client(ClientCall),
+    /// A bad block gets the content of a good one.
+    Repair(Repair),
+    /// Renews grants.
+    Ping,
+    /// Marks: the flush before a clear.
+    MarksFlush,
+    /// Marks: the clear.
+    MarksClear,
+    /// Leave: the others flush.
+    LeaveFlush,
+    /// Leave: the others store the new membership.
+    LeaveMember,
+    /// Close, step by step.
+    CloseFlush,
+    /// Close: no mark is left.
+    CloseClear,
+    /// Close: the replicas are told.
+    Close,
+}
+
+impl Work {
+    /// It waits for a disk to sync, which may take much longer than an answer from memory.
+    pub fn syncs(&self) -> bool {
+        match self {
+            Self::Client(call) => matches!(call.step, Step::Flush | Step::Change { fua: true, .. }),
+            Self::Hello | Self::Equalise(_) | Self::Ping | Self::Repair(_) => false,
+            _ => true,
+        }
+    }
+}
+
+/// A client's request on its way.
+#[derive(Debug)]
+pub(super) struct ClientCall {
+    pub client: ClientId,
+    pub cookie: u64,
+    pub offset: u64,
+    pub length: u64,
+    /// Bytes that it keeps in memory.
+    pub payload: u64,
+    pub step: Step,
+}
+
+/// Where a client's request is.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// It waits for its range.
+    Queued(ClientOp),
+    Read(Read),
+    /// A write or zero is under way.
+    Change {
+        fua: bool,
+        /// Who has applied it.
+        applied: ReplicaSet,
+        /// Who refused it for space.
+        full: ReplicaSet,
+    },
+    /// A change that was refused for space is taken back.
+    Undo(Undo),
+    Flush,
+}
+
+/// A read or block status under way.
+#[derive(Debug)]
+pub(super) struct Read {
+    /// Block status.
+    pub extents: bool,
+    pub from: ReplicaIndex,
+    /// Who has a bad block there.
+    pub tried: ReplicaSet,
+    /// What came; it waits for grants.
+    pub found: Option<Found>,
+}
+
+/// What a replica returned for a read.
+#[derive(Debug)]
+pub(super) enum Found {
+    Data(Bytes),
+    Extents(Vec<Extent>),
+}
+
+/// Taking a change back: chunk by chunk the content of one that refused is put on those that applied.
+#[derive(Debug)]
+pub(super) struct Undo {
+    /// Whose content it is.
+    pub refuser: ReplicaIndex,
+    /// Who gets it.
+    pub appliers: ReplicaSet,
+    /// The chunk under way, bytes; whole blocks inside one region.
+    pub offset: u64,
+    pub length: u32,
+    /// Its copy is under way; else its fetch.
+    pub copying: bool,
+}
+
+/// Repair of one block under its range lock.
+#[derive(Debug)]
+pub(super) struct Repair {
+    /// Of the block.
+    pub offset: u64,
+    /// Who has it bad.
+    pub bad: ReplicaSet,
+    /// Whose content is fetched; none while it waits for the range.
+    pub from: Option<ReplicaIndex>,
+    /// Its copy is under way.
+    pub copying: bool,
+}

@@ -1,0 +1,301 @@
+//! Reaching replicas and sealing them: who is dialled when, what is said, and whether the answer makes a source.
+//!
+//! Shared by engine and copier, which send what this says and bring back what was answered.
+
+use shorthorn_wire::WIRE_VERSION;
+use shorthorn_wire::agent::Target;
+use shorthorn_wire::message::{Document, Epoch, Hello, Request, Seal, Standing};
+
+use crate::post::Post;
+use crate::{Nanos, ReplicaIndex, ReplicaSet};
+
+/// First pause before dialling again; doubles up to [`DIAL_PAUSE_MAX`].
+const DIAL_PAUSE: Nanos = Nanos::from_millis(50);
+/// A replica program that starts again is found within this.
+const DIAL_PAUSE_MAX: Nanos = Nanos::from_millis(1000);
+
+/// Who seals, and what.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub cluster: String,
+    pub volume: String,
+    pub engine: String,
+    pub epoch: Epoch,
+    /// See [`shorthorn_wire::agent::SessionOrder::opened_epoch`].
+    pub opened_epoch: Epoch,
+    pub document: Document,
+}
+
+/// Where a connection is.
+#[derive(Debug)]
+enum Link {
+    /// Nobody dials.
+    Idle,
+    /// To be dialled then.
+    Pausing(Nanos),
+    Dialling,
+    /// It stands; hello or seal is under way.
+    Sealing,
+    Sealed,
+    /// It counts as unreachable for the life of this machine.
+    Unfit,
+}
+
+#[derive(Debug)]
+struct Reach {
+    link: Link,
+    pause: Nanos,
+    /// Why it is not sealed, for people.
+    why: String,
+    standing: Option<Standing>,
+}
+
+/// All targets with their connections.
+#[derive(Debug)]
+pub(crate) struct Sealer {
+    identity: Identity,
+    targets: Vec<Target>,
+    reaches: Vec<Reach>,
+}
+
+impl Sealer {
+    pub fn new(identity: Identity, targets: Vec<Target>) -> Self {
+        let reaches = targets
+            .iter()
+            .map(|_| Reach {
+                link: Link::Idle,
+                pause: DIAL_PAUSE,
+                why: "not reached yet".to_owned(),
+                standing: None,
+            })
+            .collect();
+        Self {
+            identity,
+            targets,
+            reaches,
+        }
+    }
+
+    pub fn target(&self, replica: ReplicaIndex) -> &Target {
+        &self.targets[replica.index()]
+    }
+
+    /// All targets for which a condition holds.
+    pub fn targets(&self, holds: impl Fn(&Target) -> bool) -> ReplicaSet {
+        let indexed = self.targets.iter().enumerate();
+        indexed
+            .filter(|(_, target)| holds(target))
+            .map(|(index, _)| ReplicaIndex(index as u8))
+            .collect()
+    }
+
+    pub fn find(&self, replica: &str) -> Option<ReplicaIndex> {
+        self.targets(|target| target.replica == replica).first()
+    }
+
+    pub fn names(&self, replicas: ReplicaSet) -> Vec<String> {
+        let named = replicas.iter();
+        named
+            .map(|replica| self.target(replica).replica.clone())
+            .collect()
+    }
+
+    /// New addresses; who waits for one is dialled at the next [`Self::dial_due`].
+    pub fn addresses(&mut self, now: Nanos, targets: Vec<Target>) {
+        for new in targets {
+            let Some(replica) = self.find(&new.replica) else {
+                continue;
+            };
+            let known = &mut self.targets[replica.index()];
+            if known.address != new.address {
+                known.address = new.address;
+                let reach = &mut self.reaches[replica.index()];
+                if let Link::Pausing(until) = &mut reach.link {
+                    *until = now;
+                }
+            }
+        }
+    }
+
+    /// From now on these are dialled until they are sealed.
+    pub fn want(&mut self, now: Nanos, replicas: ReplicaSet) {
+        for replica in replicas.iter() {
+            self.reaches[replica.index()].link = Link::Pausing(now);
+        }
+    }
+
+    /// Dials everybody whose time has come.
+    pub fn dial_due(&mut self, now: Nanos, out: &mut impl Post) {
+        for (index, reach) in self.reaches.iter_mut().enumerate() {
+            if !matches!(reach.link, Link::Pausing(until) if until <= now) {
+                continue;
+            }
+            if let Some(address) = &self.targets[index].address {
+                reach.link = Link::Dialling;
+                out.dial(ReplicaIndex(index as u8), address.clone());
+            } else {
+                // No timer for it: only a new address helps.
+                reach.why = "its address is not known".to_owned();
+                reach.link = Link::Pausing(Nanos(u64::MAX));
+            }
+        }
+    }
+
+    /// When somebody is to be dialled next.
+    pub fn next_dial(&self) -> Option<Nanos> {
+        let pauses = self.reaches.iter().filter_map(|reach| match reach.link {
+            Link::Pausing(until) if until != Nanos(u64::MAX) => Some(until),
+            _ => None,
+        });
+        pauses.min()
+    }
+
+    /// A connection stands: the hello to send, if it is wanted.
+    pub fn connected(&mut self, replica: ReplicaIndex) -> Option<Request> {
+        let reach = &mut self.reaches[replica.index()];
+        if !matches!(reach.link, Link::Dialling) {
+            return None;
+        }
+        reach.link = Link::Sealing;
+        reach.why = "its seal is under way".to_owned();
+        let identity = &self.identity;
+        Some(Request::Hello(Hello {
+            wire: WIRE_VERSION,
+            cluster: identity.cluster.clone(),
+            volume: identity.volume.clone(),
+            replica: self.targets[replica.index()].replica.clone(),
+            engine: identity.engine.clone(),
+        }))
+    }
+
+    /// The hello was taken: the seal to send.
+    pub fn seal(&self, replica: ReplicaIndex) -> Request {
+        Request::Seal(Seal {
+            epoch: self.identity.epoch,
+            attempt: self.target(replica).attempt,
+            document: self.identity.document.clone(),
+        })
+    }
+
+    /// It is sealed. False: it is no source by the record, counts as unreachable from now on, and was hung up.
+    pub fn sealed(
+        &mut self,
+        replica: ReplicaIndex,
+        standing: Standing,
+        out: &mut impl Post,
+    ) -> bool {
+        let unfit = unfit(&self.identity, self.target(replica), &standing);
+        let reach = &mut self.reaches[replica.index()];
+        reach.standing = Some(standing);
+        if let Some(why) = unfit {
+            reach.why = why;
+            reach.link = Link::Unfit;
+            out.hang_up(replica);
+            return false;
+        }
+        reach.link = Link::Sealed;
+        true
+    }
+
+    /// It could not be reached, or what stood is gone: it is dialled again after a pause.
+    pub fn lost(&mut self, now: Nanos, replica: ReplicaIndex, why: String) {
+        let reach = &mut self.reaches[replica.index()];
+        reach.why = why;
+        reach.standing = None;
+        reach.link = Link::Pausing(now + reach.pause);
+        reach.pause = (reach.pause + reach.pause).min(DIAL_PAUSE_MAX);
+    }
+
+    /// Ends every connection and dial of these.
+    pub fn hang_up(&mut self, replicas: ReplicaSet, out: &mut impl Post) {
+        for replica in replicas.iter() {
+            let reach = &mut self.reaches[replica.index()];
+            let stands = matches!(reach.link, Link::Dialling | Link::Sealing | Link::Sealed);
+            reach.link = Link::Idle;
+            if stands {
+                out.hang_up(replica);
+            }
+        }
+    }
+
+    /// Its connection ended by itself, and it is not wanted any more.
+    pub fn ended(&mut self, replica: ReplicaIndex) {
+        self.reaches[replica.index()].link = Link::Idle;
+    }
+
+    /// Who is sealed and fit.
+    pub fn all_sealed(&self) -> ReplicaSet {
+        self.with(|reach| matches!(reach.link, Link::Sealed))
+    }
+
+    /// Who can't become sealed and fit any more.
+    pub fn all_unfit(&self) -> ReplicaSet {
+        self.with(|reach| matches!(reach.link, Link::Unfit))
+    }
+
+    /// Sealed and torn.
+    pub fn all_torn(&self) -> ReplicaSet {
+        self.with(|reach| {
+            matches!(reach.link, Link::Sealed)
+                && reach.standing.as_ref().is_some_and(|seen| seen.torn)
+        })
+    }
+
+    fn with(&self, holds: impl Fn(&Reach) -> bool) -> ReplicaSet {
+        let indexed = self.reaches.iter().enumerate();
+        indexed
+            .filter(|(_, reach)| holds(reach))
+            .map(|(index, _)| ReplicaIndex(index as u8))
+            .collect()
+    }
+
+    /// What it was when it was sealed.
+    pub fn standing(&self, replica: ReplicaIndex) -> Option<&Standing> {
+        self.reaches[replica.index()].standing.as_ref()
+    }
+
+    /// Why these are not sealed, for people.
+    pub fn explain(&self, missing: ReplicaSet) -> String {
+        let mut lines = Vec::new();
+        for replica in missing.iter() {
+            let target = self.target(replica);
+            let why = &self.reaches[replica.index()].why;
+            lines.push(format!("{} on {}: {why}", target.replica, target.node));
+        }
+        lines.join("; ")
+    }
+}
+
+/// Why a replica that was sealed is no source by the record; none: it is one.
+///
+/// Only an in-sync target is judged. Its own past must be at least what the record requires (A17): it was sealed for the
+/// last session that was opened, or later, under the attempt under which it is in-sync, and it stored the membership
+/// that it was told. Never sealed is right only in a volume that was never open.
+fn unfit(identity: &Identity, target: &Target, standing: &Standing) -> Option<String> {
+    if let Some(why) = &standing.failed {
+        return Some(format!("it failed in this boot: {why}"));
+    }
+    if !target.in_sync {
+        return None;
+    }
+    let (epoch, attempt) = standing.sealed_before;
+    if epoch < identity.opened_epoch {
+        return Some(format!(
+            "its last epoch {epoch} is older than {}, the last that was open",
+            identity.opened_epoch
+        ));
+    }
+    if epoch > 0 && attempt != target.attempt {
+        return Some(format!(
+            "its attempt was {attempt}, in-sync is {}",
+            target.attempt
+        ));
+    }
+    if standing.m < target.stored_m {
+        return Some(format!(
+            "its membership number {} is older than {}, which it had stored",
+            standing.m, target.stored_m
+        ));
+    }
+    None
+}
