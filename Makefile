@@ -83,10 +83,18 @@ demo: packages build ## a three-node cluster, real clients, faults: every step c
 # ---- tests
 
 .PHONY: test
-test: packages build build-mutants wheel   ## everything that runs
+test: packages test-rust test-python   ## everything that runs
+
+.PHONY: test-rust
+test-rust: build
 	@tools/steps.sh "rust tests" cargo test --quiet --release --locked --workspace --exclude shorthorn-py
-	@tools/steps.sh "python tests, side by side" $(BIN)/pytest -n 2 -m "not serial" $(PYTEST_FLAGS)
-	@tools/steps.sh "python tests, one by one" $(BIN)/pytest -m serial $(PYTEST_FLAGS)
+
+.PHONY: test-python
+test-python: build build-mutants wheel
+	@code=0; \
+	tools/steps.sh "python tests, side by side" $(BIN)/pytest -n 2 -m "not serial" $(PYTEST_FLAGS) || code=$$?; \
+	tools/steps.sh "python tests, one by one" $(BIN)/pytest -m serial $(PYTEST_FLAGS) || code=$$?; \
+	exit $$code
 
 # ---- checks
 
