@@ -12,8 +12,9 @@ from pathlib import Path
 import msgspec
 import uvicorn
 
+from shorthorn.agent.files import FileLock
 from shorthorn.control.control import Control
-from shorthorn.errors import Invalid, Unavailable
+from shorthorn.errors import Invalid, NotNow, Unavailable
 from shorthorn.faces.api.app import build_app
 from shorthorn.ports.clock import SystemClock
 from shorthorn.ports.ids import RandomIds
@@ -37,8 +38,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 async def run_server(options: ServerOptions) -> None:
     """Serve until cancelled or told to stop by SIGINT or SIGTERM."""
-    listener = listen(options)
-    with listener, _address_file(options, listener):
+    with _only_one(options.data), listen(options) as listener, _address_file(options, listener):
         store = SqliteStore(options.data / "store.sqlite")
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(store.close)
@@ -87,9 +87,21 @@ def url_of(listener: socket.socket) -> str:
 
 
 @contextlib.contextmanager
+def _only_one(data: Path) -> Iterator[None]:
+    """One server a data folder, for as long as it runs."""
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = FileLock.take(data / "server.lock")
+    if lock is None:
+        raise NotNow(f"another server runs on {data}; end it first, or choose another folder with --data")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
 def _address_file(options: ServerOptions, listener: socket.socket) -> Iterator[None]:
     """`server.json` in the data folder tells the CLI where the server is, for as long as it runs."""
-    options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = options.data / "server.json"
     text = json.dumps({"url": url_of(listener), "pid": os.getpid(), "version": VERSION})
     new = path.with_suffix(".new")

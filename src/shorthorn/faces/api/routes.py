@@ -148,7 +148,7 @@ def _agent_routes(calls: AgentCalls) -> tuple[Route, ...]:
     )
 
 
-def _route(  # noqa: PLR0913 - the columns of the table
+def _route(  # noqa: PLR0913, PLR0917 - the columns of the table
     method: str,
     path: str,
     name: str,

@@ -30,7 +30,7 @@ class StatusCalls:
             journal_end=control.records.journal_end,
             nodes=dict(sorted(Counter(seen.reach.value for seen in world.seen.values()).items())),
             volumes=dict(sorted(Counter(view.state for view in views).items())),
-            health=dict(sorted(Counter(view.health for view in views).items())),
+            health=dict(sorted(Counter(view.health for view in views if view.health).items())),
             waits=tuple(wait.describe() for wait in control.loop.plan.waits),
         )
 

@@ -1,8 +1,11 @@
 """What the API shows of records and sightings. Sizes in bytes; derived states by their names in docs/design.md."""
 
+from typing import dataclass_transform
+
 import msgspec
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """The base of all answers."""
 
@@ -46,7 +49,7 @@ class VolumeView(View):
     uid: str
     size: int
     state: str
-    health: str
+    health: str | None
     reasons: tuple[str, ...]
     replicas_wanted: int
     replicas: tuple[ReplicaView, ...]
@@ -125,7 +128,7 @@ class ExplainView(View):
 
     name: str
     state: str
-    health: str
+    health: str | None
     reasons: tuple[str, ...]
     intents: tuple[str, ...]
     waits: tuple[str, ...]

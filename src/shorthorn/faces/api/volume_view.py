@@ -1,6 +1,6 @@
 """A volume with its derived states and what is seen of it, as the API shows it."""
 
-from shorthorn.core.lifecycle.state import health_of, reasons_of, state_of, wanted_replicas
+from shorthorn.core.lifecycle.state import explain, wanted
 from shorthorn.core.model.sighting import NodeSighting, Reach, ReplicaSighting, TaskSighting
 from shorthorn.core.model.volume import Replica, Task, Volume
 from shorthorn.core.model.world import World
@@ -10,15 +10,16 @@ from shorthorn.faces.api.views import AttachmentView, ReplicaView, TaskView, Vol
 def volume_view(world: World, volume: Volume) -> VolumeView:
     """The view of one volume."""
     session = volume.session
+    why = explain(world, volume)
     return VolumeView(
         name=volume.name,
         uid=volume.uid,
         size=volume.size,
-        state=state_of(volume).value,
-        health=health_of(volume, world).value,
-        reasons=reasons_of(volume, world),
-        replicas_wanted=wanted_replicas(volume, world),
-        replicas=tuple(_replica(world, volume, replica) for replica in volume.replicas),
+        state=why.state.value,
+        health=None if why.health is None else why.health.value,
+        reasons=why.reasons,
+        replicas_wanted=wanted(world, volume),
+        replicas=tuple(_replica(world, replica) for replica in volume.replicas),
         attachments=tuple(
             AttachmentView(holder=a.holder, node=a.node, mode=a.mode.value) for a in volume.attachments
         ),
@@ -33,7 +34,7 @@ def volume_view(world: World, volume: Volume) -> VolumeView:
     )
 
 
-def _replica(world: World, volume: Volume, replica: Replica) -> ReplicaView:
+def _replica(world: World, replica: Replica) -> ReplicaView:
     seen = world.seen.get(replica.node)
     found = None if seen is None or seen.sighting is None else _find(seen.sighting, replica)
     return ReplicaView(

@@ -31,7 +31,14 @@ def show_volumes(volumes: Sequence[dict[str, Any]]) -> None:
     """One line a volume, and below it why it is not at rest."""
     columns = ("NAME", "SIZE", "STATE", "HEALTH", "NODE", "REPLICAS")
     rows = [
-        (v["name"], format_size(v["size"]), v["state"], v["health"], v["node"] or "-", _replica_nodes(v))
+        (
+            v["name"],
+            format_size(v["size"]),
+            v["state"],
+            v["health"] or "-",
+            v["node"] or "-",
+            _replica_nodes(v),
+        )
         for v in volumes
     ]
     show_table(columns, rows, "no volumes; make one with `shorthorn volume create NAME --size 10GiB`")
@@ -39,7 +46,8 @@ def show_volumes(volumes: Sequence[dict[str, Any]]) -> None:
 
 def show_volume(volume: dict[str, Any]) -> None:
     """Everything about one volume."""
-    print(f"{volume['name']}: {volume['state']} {volume['health']}, {format_size(volume['size'])}")
+    health = f" {volume['health']}" if volume["health"] else ""
+    print(f"{volume['name']}: {volume['state']}{health}, {format_size(volume['size'])}")
     for reason in volume["reasons"]:
         print(f"  {reason}")
     print(f"uid       {volume['uid']}")

@@ -52,7 +52,7 @@ def up(
         port=port,
         disk_size=None if disk_size is None else _size(disk_size),
     )
-    asyncio.run(run_cluster(options))
+    asyncio.run(run_cluster(options, _say))
 
 
 def down(*, data: DataFolder = None) -> None:
@@ -60,7 +60,7 @@ def down(*, data: DataFolder = None) -> None:
     from shorthorn.embedded import end_cluster  # noqa: PLC0415 - see `up`
 
     _log()
-    asyncio.run(end_cluster(_data(data)))
+    asyncio.run(end_cluster(_data(data), _say))
 
 
 def server(
@@ -79,7 +79,7 @@ def server(
     )
 
 
-def node(
+def node(  # noqa: PLR0913 - the options of one command
     *,
     join: Annotated[str, Parameter(help="URL of the server.")],
     name: Annotated[str, Parameter(help="Name of this node.")],
@@ -157,6 +157,10 @@ def _address(text: str) -> tuple[str, int]:
     if not separator or not port.isdecimal() or int(port) > 65535:
         raise Invalid(f"{text!r} is not HOST:PORT")
     return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _log() -> None:

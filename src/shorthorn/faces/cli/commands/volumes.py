@@ -140,7 +140,7 @@ def explain(name: str, /, *, common: Common = DEFAULT) -> None:
     if common.json:
         render.show_json(answer)
         return
-    print(f"{name}: {answer['state']} {answer['health']}")
+    print(f"{name}: {answer['state']} {answer['health'] or ''}".rstrip())
     for title, lines in (
         ("because", answer["reasons"]),
         ("waits", answer["waits"]),
