@@ -1,0 +1,380 @@
+"""The engines of this node: started once per epoch, found again, told, ended, their death confirmed.
+
+The end of an engine is confirmed by its lock, which the agent takes and keeps until the folder is forgotten: a program
+of that epoch that came late would find it taken (docs/protocol.md, B2, B15, C). Which engine should run is
+`reconcile`'s to say.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from shorthorn.agent.files import FileLock, read_small, sync_folder, who_has_open
+from shorthorn.agent.lines import session_order
+from shorthorn.agent.node_folder import make_engine_folder
+from shorthorn.agent.processes import Process, last_words
+from shorthorn.agent.program_links import Link, Taker
+from shorthorn.agent.reconcile import (
+    Action,
+    BoundClose,
+    EndEngine,
+    ForgetEngine,
+    RefuseEpoch,
+    StartEngine,
+    TellEngine,
+)
+from shorthorn.agent.running import EngineRuns, Told
+from shorthorn.agent.surroundings import Surroundings
+from shorthorn.core.model.ids import ClusterUid, Epoch, VolumeUid
+from shorthorn.core.model.order import RunEngine
+from shorthorn.core.model.world import Settings
+from shorthorn.errors import Invalid
+from shorthorn.links import program_lines as wire
+
+log = logging.getLogger(__name__)
+
+TERM_S: Final = 5.0
+"""From SIGTERM to SIGKILL of an engine that a newer epoch waits for: its session is over for the record already."""
+
+CLOSE_SLACK_S: Final = 10.0
+"""Beyond the engine's own bound on a close: then it hangs and is ended by signals (B13)."""
+
+RETRY_S: Final = 5.0
+"""Between two looks for a program that is not installed."""
+
+Key = tuple[VolumeUid, Epoch]
+
+
+class Engine:
+    """One engine that was started here, and what is known of it."""
+
+    def __init__(self, volume: VolumeUid, epoch: Epoch, folder: Path) -> None:
+        self.volume = volume
+        self.epoch = epoch
+        self.folder = folder
+        self.process: Process | None = None
+        self.link: Link | None = None
+        self.status: wire.Status | None = None
+        self.told: set[Told] = set()
+        self.targets: tuple[wire.Target, ...] | None = None
+        self.evidence = ""
+        self.trouble = ""
+        self.ending = False
+        self.closing = False
+        self.lock: FileLock | None = None
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the program for its whole life."""
+        return self.folder / "lock"
+
+    @property
+    def log_file(self) -> Path:
+        """Where its output goes."""
+        return self.folder / "log"
+
+    def __str__(self) -> str:
+        return f"engine of {self.volume}, epoch {self.epoch}"
+
+    def runs(self) -> EngineRuns:
+        """The view of it."""
+        return EngineRuns(
+            volume=self.volume,
+            epoch=self.epoch,
+            evidence=self.evidence,
+            ending=self.ending,
+            closing=self.closing,
+            linked=self.link is not None,
+            status=self.status,
+            told=frozenset(self.told),
+            targets=self.targets,
+            trouble=self.trouble,
+        )
+
+
+class Engines:
+    """All of them. `asked` is called with each ask of a linked engine."""
+
+    def __init__(self, around: Surroundings, asked: Callable[[Link, VolumeUid, wire.Ask], None]) -> None:
+        self._around = around
+        self._asked = asked
+        self._engines: dict[Key, Engine] = {}
+        self.last = around.folder.last_epochs()
+        self.held_back: dict[Key, str] = {}
+
+    def views(self) -> tuple[EngineRuns, ...]:
+        """What runs and what has ended, in order."""
+        return tuple(self._engines[key].runs() for key in sorted(self._engines))
+
+    @property
+    def live(self) -> list[Engine]:
+        """Those whose end is not confirmed, in order."""
+        return [self._engines[key] for key in sorted(self._engines) if not self._engines[key].evidence]
+
+    def find(self) -> None:
+        """Take up what earlier agents started. One of another boot can't live, unless the boot id was set by hand."""
+        for volume, epoch, path in self._around.folder.engine_folders():
+            self._engines[volume, epoch] = Engine(volume, epoch, path)
+        locked = [e for e in self._engines.values() if not self._confirm(e, self._why_found_dead(e))]
+        holders = who_has_open([engine.lock_file for engine in locked])
+        for engine in locked:
+            self._adopt(engine, holders.get(engine.lock_file))
+
+    def greet(self, hello: wire.EngineHello, link: Link) -> Taker | None:
+        """An engine dialled: who takes its lines, None when it is none of ours."""
+        engine = self._engines.get((VolumeUid(hello.volume), Epoch(hello.epoch)))
+        if engine is None or engine.evidence:
+            link.drop(f"no engine of {hello.volume}, epoch {hello.epoch} should run here")
+            return None
+        if engine.process is None:
+            self._watch(engine, link.pid)
+        elif engine.process.pid != link.pid:
+            link.drop(f"the {engine} is process {engine.process.pid}")
+            return None
+        if engine.link is not None:
+            engine.link.drop("dialled again")
+        engine.link, engine.told, engine.targets, engine.trouble = link, set(), None, ""
+        log.info("%s is linked, process %d", engine, link.pid)
+        self._around.changed()
+        return lambda message: self._take(engine, link, message)
+
+    def unlink(self, link: Link) -> None:
+        """A link ended; the engine may live on and dial again."""
+        for engine in self._engines.values():
+            if engine.link is link:
+                engine.link = None
+                self._around.changed()
+
+    def carry_out(self, action: Action, cluster: ClusterUid, settings: Settings) -> None:
+        """Do what `reconcile` says; what takes time goes on as a task."""
+        match action:
+            case StartEngine():
+                self._begin_start(action.order, cluster, settings)
+            case RefuseEpoch():
+                self._refuse(action.volume, action.epoch)
+            case EndEngine():
+                self.end(self._engines[action.volume, action.epoch], TERM_S)
+            case BoundClose():
+                engine = self._engines[action.volume, action.epoch]
+                engine.closing = True
+                self._around.group.create_task(self._bound_close(engine, settings.close_s + CLOSE_SLACK_S))
+            case ForgetEngine():
+                self._forget(self._engines[action.volume, action.epoch])
+            case TellEngine():
+                self._tell(self._engines[action.volume, action.epoch], action)
+
+    def end(self, engine: Engine, grace_s: float) -> None:
+        """End an engine by signals, as a task; its end is confirmed as any other."""
+        if engine.process is not None and not engine.ending and not engine.evidence:
+            engine.ending = True
+            log.info("%s: told to end, process %d", engine, engine.process.pid)
+            self._around.group.create_task(_end(engine, engine.process, grace_s))
+
+    def close(self, engine: Engine) -> None:
+        """Ask a linked engine to close its session; one that is not linked is ended by signal."""
+        if engine.link is not None:
+            engine.link.send(wire.Close())
+        elif engine.process is not None:
+            engine.process.signal(signal.SIGTERM)
+
+    def let_go(self) -> None:
+        """Watch no more and keep no locks; what runs runs on."""
+        for engine in self._engines.values():
+            if engine.process is not None:
+                engine.process.forget()
+            if engine.lock is not None:
+                engine.lock.release()
+
+    # Starting.
+
+    def _begin_start(self, order: RunEngine, cluster: ClusterUid, settings: Settings) -> None:
+        """Everything that can fail without using up the epoch is done first."""
+        volume = order.volume
+        if volume.session is None:
+            raise AssertionError(f"no session in the order for {volume.uid}")
+        key = (volume.uid, volume.session.epoch)
+        folder = self._around.folder
+        program = self._around.programs.engine[0]
+        try:
+            path = folder.engine(*key)
+            endpoint = folder.endpoint(volume.uid, volume.held_since or volume.session.epoch)
+        except Invalid as error:
+            self._hold_back(key, error.message)
+            return
+        if not os.access(program, os.X_OK):
+            self._hold_back(key, f"the program {program}, which is missing")
+            return
+        content = session_order(
+            cluster, settings, self._around.node, order, str(endpoint), str(folder.socket)
+        )
+        engine = self._engines[key] = Engine(*key, path)
+        self.last[volume.uid] = key[1]
+        self._around.group.create_task(self._start(engine, msgspec.json.encode(content), endpoint))
+
+    async def _start(self, engine: Engine, order: bytes, endpoint: Path) -> None:
+        boot = self._around.machine.boot_id
+        try:
+            await asyncio.to_thread(
+                make_engine_folder, self._around.folder, engine.volume, engine.epoch, order, boot
+            )
+            engine.process = self._spawn(engine, endpoint)
+        except OSError as error:
+            log.error("%s can't be started: %s", engine, error)  # noqa: TRY400 - one line
+            engine.folder.mkdir(exist_ok=True)
+            self._confirm(engine, f"it could not be started: {error}")
+        else:
+            log.info("%s started, process %d", engine, engine.process.pid)
+            self._around.group.create_task(self._await_end(engine, engine.process))
+        self._around.changed()
+
+    def _spawn(self, engine: Engine, endpoint: Path) -> Process:
+        """Nothing of older epochs lives: what is left of their endpoint goes first (A16)."""
+        endpoint.unlink(missing_ok=True)
+        command = (
+            *self._around.programs.engine,
+            *("--order", str(engine.folder / "order.json")),
+            *("--lock", str(engine.lock_file)),
+        )
+        return Process.start(command, engine.log_file)
+
+    def _hold_back(self, key: Key, why: str) -> None:
+        log.warning("engine of %s, epoch %d is not started: waits for %s", *key, why)
+        self.held_back[key] = why
+        asyncio.get_running_loop().call_later(RETRY_S, self._look_again, key)
+        self._around.changed()
+
+    def _look_again(self, key: Key) -> None:
+        self.held_back.pop(key, None)
+        self._around.changed()
+
+    def _refuse(self, volume: VolumeUid, epoch: Epoch) -> None:
+        log.info("engine of %s, epoch %d is closed before it came to run here", volume, epoch)
+        self._around.folder.write_last_epoch(volume, epoch)
+        self.last[volume] = epoch
+        self._around.changed()
+
+    # Finding.
+
+    def _why_found_dead(self, engine: Engine) -> str:
+        boot = _boot_of(engine)
+        if boot == self._around.machine.boot_id:
+            return "its lock was taken over at the agent's start"
+        return f"the machine has another boot id than when it was started ({boot or 'none is known'})"
+
+    def _adopt(self, engine: Engine, pid: int | None) -> None:
+        """One whose lock is held: it lives."""
+        if pid is None:
+            engine.trouble = "it runs, but its process is not known: waits until it dials"
+            log.warning("%s runs, but its process is not known", engine)
+            return
+        self._watch(engine, pid)
+        if _boot_of(engine) not in ("", self._around.machine.boot_id) and engine.process is not None:
+            log.info("%s is of another boot: killed", engine)
+            engine.process.signal(signal.SIGKILL)
+
+    def _watch(self, engine: Engine, pid: int) -> None:
+        try:
+            engine.process = Process(pid)
+        except ProcessLookupError:
+            self._confirm(engine, "its process ended and its lock was taken over")
+            return
+        log.info("%s found running, process %d", engine, pid)
+        self._around.group.create_task(self._await_end(engine, engine.process))
+
+    # Ending.
+
+    async def _await_end(self, engine: Engine, process: Process) -> None:
+        await process.ended()
+        words = last_words(engine.log_file)
+        how = f"its process ended ({process.how}) and its lock was taken over"
+        if not self._confirm(engine, f"{how}{': ' + words if words else ''}"):
+            self._seek_holder(engine)
+        self._around.changed()
+
+    def _seek_holder(self, engine: Engine) -> None:
+        """The process that was watched is gone, its lock is not: somebody else holds it."""
+        holder = who_has_open([engine.lock_file]).get(engine.lock_file)
+        engine.process = None
+        if holder is not None:
+            self._watch(engine, holder)
+        elif not self._confirm(engine, "its lock was taken over"):
+            engine.trouble = "its process ended, but its lock is held by a process that is not known"
+            log.error("%s: %s", engine, engine.trouble)
+
+    def _confirm(self, engine: Engine, evidence: str) -> bool:
+        """Take the lock over: evidence that nothing of the engine lives. The endpoint goes with it (A16)."""
+        engine.lock = FileLock.take(engine.lock_file)
+        if engine.lock is None:
+            return False
+        engine.evidence, engine.ending, engine.status, engine.trouble = evidence, False, None, ""
+        self._remove_endpoint(engine)
+        log.info("%s has ended: %s", engine, evidence)
+        return True
+
+    def _remove_endpoint(self, engine: Engine) -> None:
+        """Unless another engine of the hold has taken the path: that one is started only after this end."""
+        try:
+            order = msgspec.json.decode(read_small(engine.folder / "order.json"), type=wire.SessionOrder)
+        except (OSError, msgspec.MsgspecError):
+            return  # never written whole, so never started
+        endpoint = Path(order.endpoint)
+        newer = any(e.volume == engine.volume and e.epoch > engine.epoch for e in self._engines.values())
+        if endpoint.parent == self._around.folder.nbd and not newer:
+            endpoint.unlink(missing_ok=True)
+
+    async def _bound_close(self, engine: Engine, bound_s: float) -> None:
+        process = engine.process
+        if process is not None and not await process.ended_within(bound_s):
+            log.warning("%s did not close within %.0f s", engine, bound_s)
+            self.end(engine, TERM_S)
+
+    def _forget(self, engine: Engine) -> None:
+        """Its greatest epoch stays on record, so it is never started again."""
+        self._around.folder.write_last_epoch(engine.volume, self.last[engine.volume])
+        shutil.rmtree(engine.folder)
+        sync_folder(engine.folder.parent)
+        if engine.lock is not None:
+            engine.lock.release()
+        del self._engines[engine.volume, engine.epoch]
+        log.info("%s is forgotten: no order is about it", engine)
+        self._around.changed()
+
+    # Talking.
+
+    def _tell(self, engine: Engine, action: TellEngine) -> None:
+        if engine.link is not None:
+            if isinstance(action.message, wire.Addresses):
+                engine.targets = action.message.targets
+            engine.told.add(action.told)
+            engine.link.send(action.message)
+
+    def _take(self, engine: Engine, link: Link, message: wire.FromProgram) -> None:
+        if engine.link is not link:
+            return
+        if isinstance(message, wire.Status):
+            engine.status = message
+            self._around.changed()
+        elif isinstance(message, wire.Ask) and message.ask.epoch == engine.epoch:
+            self._asked(link, engine.volume, message)
+        else:
+            raise ValueError(f"an engine of epoch {engine.epoch} does not say this: {type(message).__name__}")
+
+
+async def _end(engine: Engine, process: Process, grace_s: float) -> None:
+    if not await process.end(grace_s):
+        log.warning("%s did not end within %.0f s and was killed", engine, grace_s)
+
+
+def _boot_of(engine: Engine) -> str:
+    """The boot id of the machine when the engine was started; empty when it never was."""
+    with contextlib.suppress(OSError):
+        return read_small(engine.folder / "boot", 4096).decode("utf-8", "replace")
+    return ""

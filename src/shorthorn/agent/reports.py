@@ -1,0 +1,106 @@
+"""Sightings to the server: whole on change, a beat every 2 s otherwise.
+
+Changes that come together are told together. Whether a sighting is news is judged without what only ages.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from shorthorn.agent.backoff import Backoff
+from shorthorn.core.model.sighting import NodeSighting, TaskState
+from shorthorn.errors import ShorthornError
+from shorthorn.links.messages import Beat
+from shorthorn.links.server_link import ServerLink
+
+log = logging.getLogger(__name__)
+
+BEAT_S: Final = 2.0
+"""A node counts as unreachable after 5 s of silence (a setting): two beats may be lost."""
+
+TOGETHER_S: Final = 0.05
+"""How long the first change waits for others: unseen by a person, enough for a burst of lines."""
+
+PAUSE_S: Final = 0.05
+"""After a sighting, so that there are at most about ten a second."""
+
+
+class Reports:
+    """Sends what `look` returns."""
+
+    def __init__(
+        self, server: ServerLink, look: Callable[[], NodeSighting], beaten: Callable[[], None]
+    ) -> None:
+        """`beaten` is called with every beat: the one tick that an idle agent has."""
+        self._server = server
+        self._look = look
+        self._beaten = beaten
+        self._changed = asyncio.Event()
+        self._sequence = 0
+        self._told: NodeSighting | None = None
+
+    def changed(self) -> None:
+        """Something may be news."""
+        self._changed.set()
+
+    async def send(self) -> None:
+        """Report for ever."""
+        backoff = Backoff()
+        while True:
+            try:
+                await self._send_once()
+            except ShorthornError as error:
+                if not backoff.failing:
+                    log.warning("sightings do not reach the server: %s", error.message)
+                self._told = None
+                await backoff.pause()
+                continue
+            if backoff.failing:
+                log.info("sightings reach the server again")
+            backoff.succeeded()
+            await self._news_or_beat()
+
+    async def _send_once(self) -> None:
+        """Tell what is news, or that nothing is."""
+        self._changed.clear()
+        sighting = self._look()
+        if self._told is not None and not _news(self._told, sighting):
+            beat = Beat(node=sighting.node, boot_id=sighting.boot_id, sequence=self._sequence)
+            if await self._server.send_beat(beat):
+                return
+        self._sequence += 1
+        sighting = msgspec.structs.replace(sighting, sequence=self._sequence)
+        self._told = None
+        await self._server.send_sighting(sighting)
+        self._told = sighting
+
+    async def _news_or_beat(self) -> None:
+        await asyncio.sleep(PAUSE_S)
+        loop = asyncio.get_running_loop()
+        beat_at = loop.time() + BEAT_S - PAUSE_S
+        while True:
+            try:
+                async with asyncio.timeout_at(beat_at):
+                    await self._changed.wait()
+            except TimeoutError:
+                self._beaten()
+                return
+            await asyncio.sleep(TOGETHER_S)
+            self._changed.clear()
+            if self._told is None or _news(self._told, self._look()):
+                return
+
+
+def _news(told: NodeSighting, seen: NodeSighting) -> bool:
+    """Whether the server should hear it. The age of a failed task is news with each beat: its next try hangs on it."""
+    if any(task.state is TaskState.FAILED for task in seen.tasks):
+        return True
+    return _ageless(told) != _ageless(seen)
+
+
+def _ageless(sighting: NodeSighting) -> NodeSighting:
+    tasks = tuple(msgspec.structs.replace(task, for_s=0.0) for task in sighting.tasks)
+    return msgspec.structs.replace(sighting, sequence=0, tasks=tasks)

@@ -1,0 +1,290 @@
+"""One agent: registers, follows its orders, has them carried out, reports. Read this first.
+
+Everything runs in one asyncio loop. Whatever changes (an order, a program's line, an end) sets one event; `_act` then
+looks at everything and does what `reconcile` says. Programs outlive the agent: being stopped or killed ends none.
+"""
+
+import asyncio
+import logging
+import signal
+from typing import Final
+
+from shorthorn.agent.asks import Asks
+from shorthorn.agent.backoff import Backoff
+from shorthorn.agent.disks import Disks
+from shorthorn.agent.engines import CLOSE_SLACK_S, Engines
+from shorthorn.agent.node_folder import NodeFolder
+from shorthorn.agent.options import AgentOptions, Programs
+from shorthorn.agent.program_links import Link, ProgramLinks, Taker
+from shorthorn.agent.reconcile import TellDisk, reconcile
+from shorthorn.agent.reports import Reports
+from shorthorn.agent.running import Running
+from shorthorn.agent.sighting import sighting_of
+from shorthorn.agent.stopping import end_all_engines, end_all_replica_programs
+from shorthorn.agent.surroundings import Surroundings
+from shorthorn.core.model.node import Disk as DiskRecord
+from shorthorn.core.model.order import NodeOrders
+from shorthorn.core.model.sighting import NodeSighting
+from shorthorn.errors import Damaged, ShorthornError, Unavailable
+from shorthorn.links import program_lines as wire
+from shorthorn.links.messages import Registered, Registration
+from shorthorn.links.server_link import ServerLink
+from shorthorn.ports.clock import SystemClock
+from shorthorn.ports.ids import RandomIds
+from shorthorn.ports.machine import LinuxIdentity
+
+log = logging.getLogger(__name__)
+
+BEATS_A_LIST: Final = 15
+"""Every 30 s replica folders are listed: a replica used from another node changes without a word to its own agent."""
+
+CLOSE_S: Final = 40.0
+"""Bound on closing all engines when no settings are known yet: the default of `Settings.close_s` and some more."""
+
+
+class _Stopped(Exception):
+    """Ends the tasks of an agent."""
+
+
+class Agent:
+    """An agent of one node; `run` runs it until it is told to stop."""
+
+    def __init__(self, options: AgentOptions) -> None:
+        self._options = options
+        self._stop = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._orders: NodeOrders | None = None
+        self._end_programs = False
+        self._closing = False
+        self._beats = 0
+        self._disks: Disks | None = None
+        self._engines: Engines | None = None
+        self._reports: Reports | None = None
+
+    def request_stop(self) -> None:
+        """End the agent; every program runs on. May be called twice."""
+        self._stop.set()
+
+    def request_stop_all(self) -> None:
+        """Close every session of the node cleanly, end every program, then the agent. Bounded.
+
+        The server has to run until then, as have the replica programs of other nodes: where several agents stop, call
+        `end_engines` of each first.
+        """
+        self._end_programs = True
+        self._stop.set()
+
+    async def end_engines(self) -> None:
+        """Start no more engines and close those that run; those that take too long are killed, with a line saying so."""
+        self._closing = True
+        if self._engines is not None:
+            await end_all_engines(self._engines, self._close_s)
+
+    async def run(self) -> None:
+        """Run until stopped. Raises a `ShorthornError` or `OSError`, with one clear line, when it can't."""
+        options = self._options
+        programs = options.programs or Programs.installed()
+        machine = LinuxIdentity(options.node, options.machine_id, options.boot_id).read()
+        folder = NodeFolder.open(options, RandomIds())
+        try:
+            async with ServerLink(options.server, options.node) as server, asyncio.TaskGroup() as group:
+                around = Surroundings(
+                    node=options.node,
+                    folder=folder,
+                    machine=machine,
+                    programs=programs,
+                    listen=options.listen,
+                    clock=SystemClock(),
+                    group=group,
+                    changed=self._look_again,
+                )
+                await self._run(around, server)
+        except BaseExceptionGroup as errors:
+            _, others = errors.split(_Stopped)
+            if others is not None:
+                raise _first(others) from errors
+            log.info("agent of %s stopped", options.node)
+        finally:
+            folder.close()
+
+    async def _run(self, around: Surroundings, server: ServerLink) -> None:
+        group, folder = around.group, around.folder
+        asks = Asks(server, group)
+        engines = self._engines = Engines(around, asks.begin)
+        disks = self._disks = Disks(around)
+        reports = self._reports = Reports(server, self._sighting, self._on_beat)
+        self._around = around
+
+        def ended(link: Link) -> None:
+            asks.end(link)
+            engines.unlink(link)
+            disks.unlink(link)
+
+        links = ProgramLinks(group, self._greet, ended)
+        try:
+            engines.find()
+            if folder.node.cluster is not None:
+                self._keep_disks()
+            await links.listen(folder.socket)
+            machine = around.machine
+            log.info(
+                "agent of %s runs, machine %s, boot %s", around.node, machine.machine_id, machine.boot_id
+            )
+            group.create_task(self._serve(server, reports))
+            await self._stop.wait()
+            if self._end_programs:
+                await self.end_engines()
+                await end_all_replica_programs(disks, self._close_s)
+        finally:
+            await links.close()
+            engines.let_go()
+            disks.let_go()
+        raise _Stopped
+
+    async def _serve(self, server: ServerLink, reports: Reports) -> None:
+        """Register, then report and follow orders for ever."""
+        around = self._around
+        known = around.folder.node.cluster is not None
+        registered = await self._register(server)
+        around.folder.join(registered.cluster)
+        if not known:
+            self._keep_disks()
+        around.group.create_task(reports.send())
+        around.group.create_task(self._act())
+        await self._follow(server)
+
+    def _keep_disks(self) -> None:
+        around, disks = self._around, self._disks
+        cluster = around.folder.node.cluster
+        if disks is None or cluster is None:
+            raise AssertionError("disks are kept before their cluster is known")
+        for disk in disks.all:
+            around.group.create_task(disk.keep(cluster))
+
+    async def _register(self, server: ServerLink) -> Registered:
+        """Wait for the server and join its cluster. A refusal is for a person to see: it ends the agent."""
+        around = self._around
+        registration = Registration(
+            node=around.node,
+            machine_id=around.machine.machine_id,
+            boot_id=around.machine.boot_id,
+            disks=tuple(DiskRecord(uid=d.uid, size=d.size) for d in around.folder.node.disks),
+            labels=self._options.labels,
+            wire=wire.WIRE_VERSION,
+        )
+        backoff = Backoff()
+        while True:
+            try:
+                registered = await server.register(registration)
+            except Unavailable as error:
+                if not backoff.failing:
+                    log.warning("can't register: %s; trying on", error.message)
+                await backoff.pause()
+            else:
+                log.info("registered with cluster %s", registered.cluster)
+                return registered
+
+    async def _follow(self, server: ServerLink) -> None:
+        """Take each line of orders as the whole truth about what is wanted."""
+        backoff = Backoff()
+        while True:
+            try:
+                async for orders in server.orders():
+                    if backoff.failing:
+                        log.info("orders come again")
+                    backoff.succeeded()
+                    self._take_orders(orders)
+            except ShorthornError as error:
+                if not backoff.failing:
+                    log.warning("no orders: %s", error.message)
+                await backoff.pause()
+
+    def _take_orders(self, orders: NodeOrders) -> None:
+        """Orders of another cluster or node are not ours to carry out."""
+        around = self._around
+        if orders.cluster != around.folder.node.cluster or orders.node != around.node:
+            raise Damaged(f"orders for node {orders.node} of cluster {orders.cluster} came to {around.node}")
+        if orders != self._orders:
+            self._orders = orders
+            self._look_again()
+
+    async def _act(self) -> None:
+        """Do what is to be done, whenever something changed."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if self._orders is not None and not self._closing:
+                self._carry_out(self._orders)
+
+    def _carry_out(self, orders: NodeOrders) -> None:
+        engines, disks = self._engines, self._disks
+        if engines is None or disks is None:
+            raise AssertionError("orders are carried out before the agent runs")
+        for action in reconcile(orders, self._running()):
+            if isinstance(action, TellDisk):
+                disks.tell(action)
+            else:
+                engines.carry_out(action, orders.cluster, orders.settings)
+            self._look_again()
+
+    def _greet(self, hello: wire.Hello, link: Link) -> Taker | None:
+        if self._engines is None or self._disks is None:
+            return None
+        if isinstance(hello, wire.EngineHello):
+            return self._engines.greet(hello, link)
+        return self._disks.greet(hello, link)
+
+    @property
+    def _close_s(self) -> float:
+        """Bound on the close of an engine: its own, and some more."""
+        return self._orders.settings.close_s + CLOSE_SLACK_S if self._orders else CLOSE_S
+
+    def _look_again(self) -> None:
+        self._changed.set()
+        if self._reports is not None:
+            self._reports.changed()
+
+    def _on_beat(self) -> None:
+        self._beats += 1
+        if self._beats % BEATS_A_LIST == 0 and self._disks is not None:
+            for disk in self._disks.all:
+                disk.list_again()
+
+    def _running(self) -> Running:
+        around = self._around
+        return Running(
+            node=around.node,
+            machine_id=around.machine.machine_id,
+            boot_id=around.machine.boot_id,
+            disks=self._disks.views() if self._disks else (),
+            engines=self._engines.views() if self._engines else (),
+            last=self._engines.last if self._engines else {},
+            held_back=self._engines.held_back if self._engines else {},
+        )
+
+    def _sighting(self) -> NodeSighting:
+        return sighting_of(self._orders, self._running())
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of a group: one is enough for a person, all stand in its context."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def run_agent(options: AgentOptions) -> None:
+    """Run an agent until SIGTERM or SIGINT, which end it and leave every program running.
+
+    Raises a `ShorthornError` or `OSError`, with one clear line for the user, when it can't run.
+    """
+    agent = Agent(options)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, agent.request_stop)
+    try:
+        await agent.run()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
