@@ -134,7 +134,8 @@ check-clippy-mutants:
 
 .PHONY: check-stubs
 check-stubs: build
-	@tools/steps.sh "stubtest" $(BIN)/stubtest shorthorn.native._native
+	@test -f src/shorthorn/native/_native.pyi   # stubtest has nothing to say about a stub that is missing
+	@tools/steps.sh "stubtest" env MYPYPATH=src $(BIN)/stubtest --mypy-config-file pyproject.toml shorthorn.native._native
 
 .PHONY: check-licences
 check-licences: venv $(CARGO_DENY)
