@@ -446,12 +446,16 @@ impl<D: Disk> ReplicaFiles<D> {
         if erased.is_ok() {
             return Ok(());
         }
-        // Not every file system can (tmpfs has no zeroing), and splitting an extent may need space. The blocks are there,
-        // so zeroes can be written over them; if that fails too, it is the disk.
+        // Not every file system can (tmpfs has no zeroing), and splitting an extent may need space. Zeroes written over
+        // what is there need none; where a hole is and the disk is full, a hole must do.
         let zeroes = Payload::whole(&[0; BLOCK]);
-        (from..to)
-            .try_for_each(|number| zeroes.write(&data, number, 0, 1))
-            .map_err(|error| self.broken(error))
+        match (from..to).try_for_each(|number| zeroes.write(&data, number, 0, 1)) {
+            Err(DiskError::NoSpace { .. }) => data
+                .file
+                .punch(offset, length)
+                .map_err(|error| self.broken(data.error("punching", error))),
+            written => written.map_err(|error| self.broken(error)),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod layer;
 mod real;
 mod regions;
 mod replica;
+mod sim;
 mod sums;
 mod sync;
 
@@ -27,5 +28,6 @@ pub use folder::{delete, list, sweep};
 pub use header::{FORMAT_VERSION, FailedDisk, Header, Identity};
 pub use real::{RealDisk, RealFile};
 pub use replica::{Layout, ReplicaFiles};
+pub use sim::{SimDisk, SimFile};
 pub use sums::block_sum;
 pub use sync::SyncHandle;
