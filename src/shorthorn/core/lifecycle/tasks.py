@@ -26,8 +26,8 @@ def _id_is_new(volume: Volume, event: SettleStarted | CopyStarted) -> Refused | 
 
 
 def _replace_task(volume: Volume, task: Task, line: str) -> Change:
-    """The epoch moves on, which makes void whatever an older task still does; `tries` counts the same work."""
-    before = next((t for t in volume.tasks if (t.kind, t.target) == (task.kind, task.target)), None)
+    """The epoch moves on, which makes void whatever an older task still does; `tries` counts starts without success."""
+    before = next((t for t in volume.tasks if t.kind is task.kind), None)
     tries = before.tries + 1 if before and not before.committed else 1
     over = tuple(f"{t.kind} {t.id} is void: another task starts" for t in volume.tasks if not t.committed)
     after = replace(volume, epoch=task.epoch, tasks=(replace(task, tries=tries),))

@@ -47,7 +47,9 @@ class DiskSighting(Record):
     """A disk as seen by the agent; `address` is where its replica program listens, empty while it does not run.
 
     `complete`: the program has listed every folder since it started; `replicas` is then exact at that moment.
-    `free` is what the file system has left, in bytes. `trouble` says why the program does not run.
+    `free` is what the file system has left, in bytes. `trouble` says why the program does not run. `gone`: replicas of
+    the delete orders that the agent has now whose folders are not there and can't come any more: no older order to make
+    one is unanswered.
     """
 
     uid: DiskUid
@@ -56,6 +58,7 @@ class DiskSighting(Record):
     address: str = ""
     complete: bool = False
     replicas: tuple[ReplicaSighting, ...] = ()
+    gone: tuple[ReplicaId, ...] = ()
     trouble: str = ""
 
 

@@ -131,7 +131,7 @@ class Task(Record):
     """Maintenance under way on a detached volume: one at a time, void when the volume's epoch moves on.
 
     `place` is the node whose replica program does the work. For a copy, `target` is the syncing replica and `source`
-    an in-sync one. `tries` counts the starts of the same work, for backing off.
+    an in-sync one. `tries` counts the starts of this kind of work without success, for backing off.
     """
 
     id: TaskId

@@ -1,0 +1,105 @@
+"""Replicas that are too many or in the wrong place leave a detached, settled volume: mark, probe, drop (S5).
+
+A replica is marked only when it may go at once: the wanted number stays without it. A mark whose reason is gone is
+taken away, so a cancelled eviction leaves nothing behind (L5).
+"""
+
+from collections.abc import Iterator
+
+from shorthorn.core.lifecycle.events import ReplicaAbandoned, ReplicaDropped, ReplicaLeaving
+from shorthorn.core.model.ids import ReplicaId
+from shorthorn.core.model.volume import Replica, Volume
+from shorthorn.core.model.world import World
+from shorthorn.core.planning.looking import (
+    drop_id,
+    keepers,
+    next_to_drop,
+    present,
+    wait,
+    why_lost,
+    why_must_go,
+)
+from shorthorn.core.planning.plan import Intent, Plan, PlannedEvent
+
+
+def plan_leaving(world: World, volume: Volume, want: int) -> Plan:
+    """Intents: ReplicaLeaving, ReplicaDropped. Waits: a remaining replica that did not answer its probe."""
+    going = _may_go(world, volume, want)
+    marks = tuple(_marks(volume, going))
+    if marks:
+        return Plan(intents=marks)
+    leaving = next_to_drop(volume)
+    if leaving is None:
+        return Plan()
+    others = [r for r in volume.in_sync if r.id != leaving.id]
+    silent = [r for r in others if not _answered(world, r, drop_id(volume, leaving))]
+    if silent:
+        names = ", ".join(f"{r.id} on {r.node}" for r in silent)
+        reason = f"replica {leaving.id} on {leaving.node} is to go ({leaving.leaving})"
+        return Plan(
+            waits=(wait(volume, f"{reason}; replica {names} is asked first", "they answer", leaving.node),)
+        )
+    event = ReplicaDropped(epoch=volume.epoch, replica=leaving.id, probes=tuple(r.id for r in others))
+    return Plan(intents=(_intend(volume, event, leaving.leaving),))
+
+
+def plan_giving_up(world: World, volume: Volume, want: int) -> Plan:
+    """Syncing replicas that nothing needs: in the wrong place, or beside enough in-sync ones.
+
+    Intents: ReplicaAbandoned. Never while a copy fills one; that ends first.
+    """
+    enough = len(keepers(world, volume)) >= want
+    unneeded = [
+        (r, why_must_go(world, r) or "enough replicas are in-sync")
+        for r in volume.syncing
+        if enough or why_must_go(world, r)
+    ]
+    return Plan(
+        intents=tuple(
+            _intend(volume, ReplicaAbandoned(replica=r.id, attempt=r.attempt, why=why), why)
+            for r, why in unneeded
+        )
+    )
+
+
+def _may_go(world: World, volume: Volume, want: int) -> dict[ReplicaId, str]:
+    """Replica id to reason: those that may leave now. What is lost goes when enough are whole, the rest one for one."""
+    whole = [r for r in volume.in_sync if not why_lost(world, r)]
+    spare = len(whole) - want
+    if spare < 0:
+        return {}
+    going = {r.id: why for r in volume.in_sync if (why := why_lost(world, r))}
+    ranked = sorted(whole, key=lambda r: _last_kept(world, r))
+    return going | {r.id: why_must_go(world, r) or "more replicas than wanted" for r in ranked[:spare]}
+
+
+def _last_kept(world: World, replica: Replica) -> tuple[bool, bool, bool, bool, int, str]:
+    """Who goes first: from evicting nodes, then the marked, the unreachable, the cordoned, the one with least room."""
+    node = world.nodes.get(replica.node)
+    disk = node.disk(replica.disk) if node else None
+    return (
+        not why_must_go(world, replica),
+        not replica.leaving,
+        present(world, replica),
+        not (node and node.cordoned),
+        disk.free if disk else 0,
+        replica.id,
+    )
+
+
+def _marks(volume: Volume, going: dict[ReplicaId, str]) -> Iterator[Intent]:
+    for replica in volume.replicas:
+        why = going.get(replica.id, "")
+        if bool(why) != bool(replica.leaving):
+            event = ReplicaLeaving(replica=replica.id, why=why)
+            yield _intend(volume, event, why or "it is needed where it is")
+
+
+def _answered(world: World, replica: Replica, drop: str) -> bool:
+    """Asked for this very removal, and whole."""
+    seen = world.replica_seen(replica.node, replica.disk, replica.id)
+    return seen is not None and seen.probe == drop and not seen.damaged and not seen.failed
+
+
+def _intend(volume: Volume, event: PlannedEvent, cause: str) -> Intent:
+    return Intent(volume=volume.uid, name=volume.name, event=event, cause=cause)

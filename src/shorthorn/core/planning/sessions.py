@@ -1,0 +1,88 @@
+"""Sessions for attachments that exist, and the confirmed end of those whose engine is gone."""
+
+from shorthorn.core.lifecycle.events import SessionClosed, SessionStarted
+from shorthorn.core.lifecycle.state import wanted, why_absent
+from shorthorn.core.model.ids import Epoch
+from shorthorn.core.model.sighting import EngineState, Reach
+from shorthorn.core.model.volume import Session, SessionPhase, Volume
+from shorthorn.core.model.world import World
+from shorthorn.core.planning.looking import present, wait, why_must_go
+from shorthorn.core.planning.plan import NOTHING, Intent, Plan
+
+
+def plan_start(world: World, volume: Volume) -> Plan:
+    """A session for the attachments of a volume that has none.
+
+    Intents: SessionStarted, resting on the node's record (its boot). Waits: the node is not heard; no in-sync replica
+    is reachable; nodes that were not heard since this server started, since opening without them would lose them.
+    """
+    at = volume.held_at
+    if at is None:
+        return NOTHING
+    node, sighting = world.nodes.get(at), world.heard(at)
+    if node is None or node.dead:
+        return Plan(waits=(wait(volume, f"its consumer is at {at}, which is gone", "detach it", at),))
+    if sighting is None or (sighting.machine_id, sighting.boot_id) != (node.machine_id, node.boot_id):
+        return Plan(waits=(wait(volume, f"{at} is not heard", f"{at} comes back, or detach it", at),))
+    if not any(present(world, r) for r in volume.in_sync):
+        whys = "; ".join(f"{r.id}: {why_absent(world, r)}" for r in volume.in_sync)
+        return Plan(waits=(wait(volume, f"no in-sync replica is reachable: {whys}", "one of them returns"),))
+    unheard = [r.node for r in volume.in_sync if world.reach(r.node) is Reach.UNKNOWN]
+    if unheard:
+        return Plan(waits=(wait(volume, f"{', '.join(unheard)} not heard since this server started"),))
+    event = SessionStarted(
+        epoch=Epoch(volume.epoch + 1), node=at, machine_id=node.machine_id, boot_id=node.boot_id
+    )
+    holders = ", ".join(a.holder for a in volume.attachments[:3])
+    intent = Intent(
+        volume=volume.uid, name=volume.name, event=event, cause=f"held at {at} by {holders}", unchanged=(at,)
+    )
+    return Plan(intents=(intent,))
+
+
+def plan_session(world: World, volume: Volume, session: Session) -> Plan:
+    """A session that exists is its engine's; planning only records its confirmed end.
+
+    Intents: SessionClosed with evidence (S7). Waits: the session's node is not heard; what an attached volume lacks.
+    """
+    if evidence := confirmed_end(world, volume, session):
+        event = SessionClosed(epoch=session.epoch, clean=False, evidence=evidence)
+        return Plan(intents=(Intent(volume=volume.uid, name=volume.name, event=event, cause=evidence),))
+    return _unheard(world, volume, session) + _lacking(world, volume, session)
+
+
+def confirmed_end(world: World, volume: Volume, session: Session) -> str:
+    """Evidence that the engine is dead: its lock was taken over, or its machine booted again. Empty: unknown."""
+    engine = world.engine_seen(session.node, volume.uid, session.epoch)
+    if engine and engine.state is EngineState.ENDED and engine.evidence:
+        return engine.evidence
+    node, sighting = world.nodes.get(session.node), world.heard(session.node)
+    if node is None or sighting is None or node.machine_id != session.machine_id:
+        return ""
+    # Both the registration and the sighting: a late message of an older boot is no evidence.
+    if node.boot_id == sighting.boot_id != session.boot_id and sighting.machine_id == session.machine_id:
+        return f"{session.node} booted again (boot {node.boot_id})"
+    return ""
+
+
+def _unheard(world: World, volume: Volume, session: Session) -> Plan:
+    if world.heard(session.node):
+        return NOTHING
+    verb = "end" if session.phase in (SessionPhase.CLOSING, SessionPhase.FENCING) else "go on"
+    frees = f"{session.node} comes back or boots again; fencing is not built yet"
+    reason = f"its session at {session.node} cannot be asked, so it cannot be seen to {verb}"
+    return Plan(waits=(wait(volume, reason, frees, session.node),))
+
+
+def _lacking(world: World, volume: Volume, session: Session) -> Plan:
+    """Honest about what is not built: while a session exists nothing is resynced or moved."""
+    frees = f"detach it from {session.node}; resync in a session is not built yet"
+    moving = tuple(
+        wait(volume, f"replica {r.id} is to go ({why}), but the volume is attached", frees, r.node)
+        for r in volume.replicas
+        if (why := why_must_go(world, r))
+    )
+    fewer = wanted(world, volume) - len(volume.in_sync)
+    if moving or fewer <= 0:
+        return Plan(waits=moving)
+    return Plan(waits=(wait(volume, f"{fewer} more replicas are wanted, but the volume is attached", frees),))
