@@ -32,6 +32,8 @@ enum State {
     Working(Box<Equaliser>),
     /// What was copied becomes durable.
     Syncing,
+    /// Settle: a member that has not heard of the record's membership number does, so that the stamps can be that.
+    Updating,
     /// Settle: no mark is left.
     Clearing,
     /// Settle: that becomes durable.
@@ -351,6 +353,9 @@ impl Copier {
     fn step_done(&mut self, now: Nanos, out: &mut Vec<Effect>) {
         match self.state {
             State::Syncing if self.order.work == CopyWork::Settle && !self.runs.is_empty() => {
+                self.update(now, out);
+            }
+            State::Updating => {
                 self.enter(State::Clearing);
                 self.clear(now, self.wanted, out);
             }
@@ -371,6 +376,24 @@ impl Copier {
             State::Stamping => self.finish(out),
             _ => {}
         }
+    }
+
+    /// All are equal and durable.
+    fn update(&mut self, now: Nanos, out: &mut Vec<Effect>) {
+        self.enter(State::Updating);
+        let behind = self.wanted.iter().filter(|replica| {
+            let standing = self.sealer.standing(*replica);
+            standing.is_some_and(|standing| standing.m < self.m)
+        });
+        let behind: ReplicaSet = behind.collect();
+        if behind.is_empty() {
+            return self.step_done(now, out);
+        }
+        let request = Request::Member(Member {
+            role: Role::Member,
+            document: self.order.document.clone(),
+        });
+        self.call(now, Work::Step, behind, request, out);
     }
 
     fn sync(&mut self, now: Nanos, state: State, out: &mut Vec<Effect>) {

@@ -5,7 +5,7 @@
 //! for how a program drives it.
 //!
 //! One struct owns all state; each file here is one of its concerns, in the order of a session's life: `open`, `requests`
-//! (with `grants`, `repair`, `undo`), `marks`, `leave`, `close`. `silence` and `timer` are about time alone.
+//! (with `reads`, `grants`, `mend`, `repair`), `marks`, `leave`, `close`. `silence` and `timer` are about time alone.
 
 mod api;
 mod asks;
@@ -13,6 +13,7 @@ mod close;
 mod grants;
 mod leave;
 mod marks;
+mod mend;
 mod open;
 mod reads;
 mod repair;
@@ -21,7 +22,6 @@ mod requests;
 mod silence;
 mod status;
 mod timer;
-mod undo;
 mod work;
 
 use std::collections::VecDeque;

@@ -1,10 +1,12 @@
-//! Repair of bad blocks: a copy of one block under its range lock (docs/protocol.md, section 4 C).
+//! Repair of bad blocks: good content from another replica, written under the block's range lock (docs/protocol.md,
+//! section 4 C).
 
 use shorthorn_wire::BLOCK_BYTES;
 use shorthorn_wire::message::{Failure, Reply, Request};
 
 use super::Engine;
 use super::api::Effect;
+use super::mend::pieces;
 use super::requests::blocks_of;
 use super::work::{Repair, Work};
 use crate::blocks;
@@ -34,7 +36,7 @@ impl Engine {
             offset,
             bad: ReplicaSet::only(bad),
             from: None,
-            copying: false,
+            writing: false,
         };
         let key = self.calls.insert(Work::Repair(repair));
         self.repairs += 1;
@@ -84,23 +86,28 @@ impl Engine {
             return;
         };
         match reply {
-            Reply::Blocks(content) if !repair.copying && blocks::fits(&content, BLOCK_BYTES) => {
+            Reply::Blocks(content) if !repair.writing && blocks::fits(&content, BLOCK_BYTES) => {
                 if blocks::has_bad(&content) {
                     repair.bad.insert(replica);
                     return self.begin_repair(now, key, out);
                 }
-                repair.copying = true;
+                repair.writing = true;
                 let (offset, bad) = (repair.offset, repair.bad.both(needed));
+                let piece = pieces(offset, &content).and_then(|mut pieces| pieces.pop());
+                let Some(piece) = piece.filter(|_| !bad.is_empty()) else {
+                    repair.writing = false;
+                    return self.end_repair(now, key, out);
+                };
                 self.marks.begin(offset, u64::from(BLOCK_BYTES));
-                let blocks = content;
-                self.send(now, key, bad, Request::Copy { offset, blocks }, out);
+                let request = self.change_of(piece, false);
+                self.send(now, key, bad, request, out);
             }
             // It stays bad there: nothing is lost by it.
             Reply::Done
             | Reply::Failed {
                 why: Failure::NoSpace,
                 ..
-            } if repair.copying => {
+            } if repair.writing => {
                 if last {
                     self.end_repair(now, key, out);
                 }
@@ -112,7 +119,7 @@ impl Engine {
     /// Who was waited for last is not needed any more.
     pub(super) fn repair_completed(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
         match self.repair_mut(key) {
-            Some(repair) if !repair.copying => {
+            Some(repair) if !repair.writing => {
                 repair.bad = repair.bad.union(repair.from.into_iter().collect());
                 self.begin_repair(now, key, out);
             }
@@ -122,7 +129,7 @@ impl Engine {
 
     fn end_repair(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
         if let Some(Work::Repair(repair)) = self.calls.remove(key) {
-            if repair.copying {
+            if repair.writing {
                 self.marks.decided(now);
             }
             self.repairs -= 1;

@@ -4,11 +4,12 @@ use shorthorn_wire::message::{Failure, Reply, Request};
 use shorthorn_wire::{BLOCK_BYTES, PAYLOAD_BYTES_MAX};
 
 use super::api::{ClientAnswer, ClientError, ClientId, ClientOp, ClientRequest, Effect};
+use super::mend::Tally;
 use super::work::{ClientCall, Step, Work};
 use super::{Engine, State};
 use crate::calls::{CALLS_MAX, Key};
 use crate::post::complaint;
-use crate::{Nanos, ReplicaIndex, ReplicaSet};
+use crate::{Nanos, ReplicaIndex};
 
 /// Requests of clients that are taken at once. Far above any useful depth; bounds what a request has to be compared with.
 const REQUESTS_MAX: usize = 1024;
@@ -140,11 +141,8 @@ impl Engine {
                 (fua, request)
             }
         };
-        call.step = Step::Change {
-            fua,
-            applied: ReplicaSet::EMPTY,
-            full: ReplicaSet::EMPTY,
-        };
+        let tally = Tally::default();
+        call.step = Step::Change { fua, tally };
         self.seq = seq;
         self.marks.begin(offset, length);
         self.send(now, key, self.needed, request, out);
@@ -167,17 +165,18 @@ impl Engine {
             return;
         };
         match (&mut client.step, reply) {
-            (Step::Change { applied, .. }, Reply::Done) => applied.insert(replica),
+            (Step::Change { tally, .. }, Reply::Done) => tally.applied.insert(replica),
             (
-                Step::Change { full, .. },
+                Step::Change { tally, .. },
                 Reply::Failed {
                     why: Failure::NoSpace,
                     ..
                 },
-            ) => full.insert(replica),
+            ) => tally.full.insert(replica),
+            (Step::Change { tally, .. }, Reply::Corrupt { .. }) => tally.bad.insert(replica),
             (Step::Flush, Reply::Done) => {}
             (Step::Read(_), reply) => return self.read_reply(now, key, replica, reply, out),
-            (Step::Undo(_), reply) => return self.undo_reply(now, key, replica, reply, out),
+            (Step::Mend(_), reply) => return self.mend_reply(now, key, replica, reply, out),
             (_, reply) => return self.fail(now, replica, &complaint(&reply), out),
         }
         if last {
@@ -196,15 +195,12 @@ impl Engine {
         match &client.step {
             Step::Queued(_) => {}
             Step::Flush => self.finish(now, key, Ok(ClientAnswer::Done), out),
-            Step::Change { applied, full, .. } => {
-                let (applied, full) = (applied.both(self.needed), *full);
-                match full.first() {
-                    None => self.finish(now, key, Ok(ClientAnswer::Done), out),
-                    Some(refuser) => self.undo(now, key, refuser, applied, out),
-                }
+            Step::Change { fua, tally } => {
+                let (fua, tally) = (*fua, *tally);
+                self.change_decided(now, key, fua, tally, out);
             }
             Step::Read(_) => self.read_deserted(now, key, out),
-            Step::Undo(_) => self.undo_completed(now, key, out),
+            Step::Mend(_) => self.mend_deserted(now, key, out),
         }
     }
 
@@ -219,7 +215,7 @@ impl Engine {
         let Some(Work::Client(call)) = self.calls.remove(key) else {
             return;
         };
-        if matches!(call.step, Step::Change { .. } | Step::Undo(_)) {
+        if matches!(call.step, Step::Change { .. } | Step::Mend(_)) {
             self.marks.decided(now);
         }
         self.forget_client(&call);

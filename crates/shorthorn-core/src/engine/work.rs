@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use shorthorn_wire::message::Extent;
 
-use super::api::{ClientId, ClientOp};
+use super::api::{ClientAnswer, ClientError, ClientId, ClientOp};
+use super::mend::{Piece, Tally};
 use crate::{ReplicaIndex, ReplicaSet};
 
 /// Everything that an engine asks replicas for.
@@ -45,7 +46,12 @@ impl Work {
     /// It waits for a disk to sync, which may take much longer than an answer from memory.
     pub fn syncs(&self) -> bool {
         match self {
-            Self::Client(call) => matches!(call.step, Step::Flush | Step::Change { fua: true, .. }),
+            Self::Client(call) => {
+                matches!(
+                    call.step,
+                    Step::Flush | Step::Change { fua: true, .. } | Step::Mend(_)
+                )
+            }
             Self::Hello | Self::Equalise(_) | Self::Ping | Self::Repair(_) => false,
             _ => true,
         }
@@ -73,13 +79,10 @@ pub(super) enum Step {
     /// A write or zero is under way.
     Change {
         fua: bool,
-        /// Who has applied it.
-        applied: ReplicaSet,
-        /// Who refused it for space.
-        full: ReplicaSet,
+        tally: Tally,
     },
-    /// A change that was refused for space is taken back.
-    Undo(Undo),
+    /// A change that only some applied is made whole.
+    Mend(Mend),
     Flush,
 }
 
@@ -102,18 +105,21 @@ pub(super) enum Found {
     Extents(Vec<Extent>),
 }
 
-/// Taking a change back: chunk by chunk the content of one that refused is put on those that applied.
+/// Making a change whole: chunk by chunk the content of one replica is written to others.
 #[derive(Debug)]
-pub(super) struct Undo {
+pub(super) struct Mend {
     /// Whose content it is.
-    pub refuser: ReplicaIndex,
+    pub from: ReplicaIndex,
     /// Who gets it.
-    pub appliers: ReplicaSet,
+    pub to: ReplicaSet,
+    /// What the client is told afterwards.
+    pub result: Result<ClientAnswer, ClientError>,
+    pub fua: bool,
     /// The chunk under way, bytes; whole blocks inside one region.
     pub offset: u64,
     pub length: u32,
-    /// Its copy is under way; else its fetch.
-    pub copying: bool,
+    /// What of the chunk is still to be written, the last first; none while it is fetched.
+    pub pieces: Option<Vec<Piece>>,
 }
 
 /// Repair of one block under its range lock.
@@ -125,6 +131,6 @@ pub(super) struct Repair {
     pub bad: ReplicaSet,
     /// Whose content is fetched; none while it waits for the range.
     pub from: Option<ReplicaIndex>,
-    /// Its copy is under way.
-    pub copying: bool,
+    /// The good content is being written; else it is fetched.
+    pub writing: bool,
 }

@@ -1,0 +1,229 @@
+//! A change that only some replicas applied is made whole again, in its range alone, which stays locked.
+//!
+//! - Refused for space by one: those that applied it get that one's content back, and the request fails (docs/protocol.md,
+//!   No space; A12).
+//! - Not applied by one because a block that it covers in part is bad there: that one gets the others' content.
+//!
+//! Content goes chunk by chunk: fetched from one, then written to the others as changes of their own, so that every rule
+//! of a change holds for it. What can't be made whole is a failed replica.
+
+use bytes::Bytes;
+use shorthorn_wire::message::{BlockState, Blocks, Reply, Request};
+use shorthorn_wire::{BLOCK_BYTES, REGION_BYTES};
+
+use super::Engine;
+use super::api::{ClientAnswer, ClientError, Effect};
+use super::requests::blocks_of;
+use super::work::{ClientCall, Mend, Step, Work};
+use crate::blocks;
+use crate::calls::Key;
+use crate::post::complaint;
+use crate::{Nanos, ReplicaIndex, ReplicaSet};
+
+/// A part of a chunk that is one change: where it begins and what it becomes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    Data { offset: u64, data: Bytes },
+    Hole { offset: u64, length: u64 },
+}
+
+/// Who has done what with a change.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub applied: ReplicaSet,
+    /// Refused it for space.
+    pub full: ReplicaSet,
+    /// Did nothing: a block that it covers in part is bad.
+    pub bad: ReplicaSet,
+}
+
+/// The chunk of a change's range that begins at a block: up to the end of the range or of the region.
+fn chunk(call: &ClientCall, offset: u64) -> Option<u32> {
+    let (_, end) = blocks_of(call.offset, call.length);
+    let end = end * u64::from(BLOCK_BYTES);
+    let region_end = (offset / REGION_BYTES + 1) * REGION_BYTES;
+    // At most a region.
+    (offset < end).then(|| (end.min(region_end) - offset) as u32)
+}
+
+/// Content as changes, the last first. None: a block is bad.
+pub(super) fn pieces(offset: u64, content: &Blocks) -> Option<Vec<Piece>> {
+    if blocks::has_bad(content) {
+        return None;
+    }
+    let block = u64::from(BLOCK_BYTES);
+    let mut pieces = Vec::new();
+    let (mut at, mut used) = (offset, 0);
+    let is_hole = |state: &BlockState| *state == BlockState::Zero;
+    for run in content
+        .states
+        .chunk_by(|one, next| is_hole(one) == is_hole(next))
+    {
+        let length = run.len() as u64 * block;
+        if is_hole(&run[0]) {
+            pieces.push(Piece::Hole { offset: at, length });
+        } else {
+            let data = content.data.slice(used..used + length as usize);
+            used += length as usize;
+            pieces.push(Piece::Data { offset: at, data });
+        }
+        at += length;
+    }
+    pieces.reverse();
+    Some(pieces)
+}
+
+impl Engine {
+    /// All have answered a change.
+    pub(super) fn change_decided(
+        &mut self,
+        now: Nanos,
+        key: Key,
+        fua: bool,
+        tally: Tally,
+        out: &mut Vec<Effect>,
+    ) {
+        if tally.full.is_empty() && tally.bad.is_empty() {
+            return self.finish(now, key, Ok(ClientAnswer::Done), out);
+        }
+        let applied = tally.applied.both(self.needed);
+        let (from, to, result) = match (tally.full.first(), applied.first()) {
+            (Some(full), _) => (full, applied, Err(ClientError::NoSpace)),
+            (None, Some(done)) => (done, tally.bad.both(self.needed), Ok(ClientAnswer::Done)),
+            (None, None) => return self.finish(now, key, Err(ClientError::Io), out),
+        };
+        let Some(call) = self.client_mut(key) else {
+            return;
+        };
+        let (first, _) = blocks_of(call.offset, call.length);
+        let offset = first * u64::from(BLOCK_BYTES);
+        call.step = Step::Mend(Mend {
+            from,
+            to,
+            result,
+            fua,
+            offset,
+            length: 0,
+            pieces: None,
+        });
+        self.mend_chunk(now, key, out);
+    }
+
+    /// Fetches the chunk at the mend's offset; at the end the client is told.
+    fn mend_chunk(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
+        let needed = self.needed;
+        let Some(call) = self.client_mut(key) else {
+            return;
+        };
+        let Step::Mend(mend) = &call.step else {
+            return;
+        };
+        let (offset, from) = (mend.offset, mend.from);
+        let nobody = mend.to.both(needed).is_empty();
+        let next = chunk(call, offset).filter(|_| !nobody);
+        let Step::Mend(mend) = &mut call.step else {
+            return;
+        };
+        let Some(length) = next else {
+            let result = mend.result.clone();
+            return self.finish(now, key, result, out);
+        };
+        mend.length = length;
+        mend.pieces = None;
+        let request = Request::Fetch { offset, length };
+        self.send(now, key, ReplicaSet::only(from), request, out);
+    }
+
+    pub(super) fn mend_reply(
+        &mut self,
+        now: Nanos,
+        key: Key,
+        replica: ReplicaIndex,
+        reply: Reply,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(call) = self.calls.get_mut(key) else {
+            return;
+        };
+        let last = call.waiting.is_empty();
+        let Work::Client(client) = &mut call.work else {
+            return;
+        };
+        let Step::Mend(mend) = &mut client.step else {
+            return;
+        };
+        match (reply, &mend.pieces) {
+            (Reply::Blocks(content), None) if blocks::fits(&content, mend.length) => {
+                mend.pieces = pieces(mend.offset, &content);
+                if mend.pieces.is_none() {
+                    let why = "a bad block keeps it from being made equal";
+                    return self.fail(now, replica, why, out);
+                }
+                self.mend_piece(now, key, out);
+            }
+            (Reply::Done, Some(_)) => {
+                if last {
+                    self.mend_piece(now, key, out);
+                }
+            }
+            (reply, _) => self.fail(now, replica, &complaint(&reply), out),
+        }
+    }
+
+    /// Writes the next piece of a chunk, or goes on to the next chunk.
+    fn mend_piece(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
+        let needed = self.needed;
+        let Some(Step::Mend(mend)) = self.client_mut(key).map(|call| &mut call.step) else {
+            return;
+        };
+        let (to, fua) = (mend.to.both(needed), mend.fua);
+        let piece = mend.pieces.as_mut().and_then(Vec::pop);
+        let Some(piece) = piece.filter(|_| !to.is_empty()) else {
+            mend.offset += u64::from(mend.length);
+            return self.mend_chunk(now, key, out);
+        };
+        let request = self.change_of(piece, fua);
+        self.send(now, key, to, request, out);
+    }
+
+    /// A piece as a change under a number of its own.
+    pub(super) fn change_of(&mut self, piece: Piece, fua: bool) -> Request {
+        self.seq += 1;
+        let seq = self.seq;
+        match piece {
+            Piece::Data { offset, data } => Request::Write {
+                seq,
+                offset,
+                data,
+                fua,
+            },
+            Piece::Hole { offset, length } => Request::Zero {
+                seq,
+                offset,
+                length,
+                punch: true,
+                fua,
+            },
+        }
+    }
+
+    /// Who was waited for last is not needed any more.
+    pub(super) fn mend_deserted(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
+        let Some(Step::Mend(mend)) = self.client_mut(key).map(|call| &call.step) else {
+            return;
+        };
+        if mend.pieces.is_some() {
+            return self.mend_piece(now, key, out);
+        }
+        // Its content went with it: who applied the change may still differ from who did not.
+        let from = mend.from;
+        self.fail(now, from, "it left while a change was made whole", out);
+    }
+
+    fn client_mut(&mut self, key: Key) -> Option<&mut ClientCall> {
+        match &mut self.calls.get_mut(key)?.work {
+            Work::Client(call) => Some(call),
+            _ => None,
+        }
+    }
+}
