@@ -3,7 +3,7 @@
 from shorthorn.agent.reconcile import engine_of
 from shorthorn.agent.running import DiskRuns, EngineRuns, Running, TaskRuns
 from shorthorn.core.model.ids import Attempt, Epoch, Membership, ReplicaId, VolumeUid
-from shorthorn.core.model.order import CloseEngine, NodeOrders, RunEngine, RunTask
+from shorthorn.core.model.order import CloseEngine, DeleteReplica, NodeOrders, RunEngine, RunTask
 from shorthorn.core.model.sighting import (
     DiskSighting,
     EngineSighting,
@@ -22,13 +22,13 @@ def sighting_of(orders: NodeOrders | None, running: Running) -> NodeSighting:
         node=running.node,
         machine_id=running.machine_id,
         boot_id=running.boot_id,
-        disks=tuple(_disk(disk) for disk in running.disks),
+        disks=tuple(_disk(orders, disk) for disk in running.disks),
         engines=_engines(orders, running),
         tasks=_tasks(orders, running),
     )
 
 
-def _disk(disk: DiskRuns) -> DiskSighting:
+def _disk(orders: NodeOrders | None, disk: DiskRuns) -> DiskSighting:
     return DiskSighting(
         uid=disk.uid,
         size=disk.size,
@@ -36,7 +36,27 @@ def _disk(disk: DiskRuns) -> DiskSighting:
         address=disk.address,
         complete=disk.held is not None,
         replicas=tuple(_replica(held, disk.probes.get(held.replica, "")) for held in disk.held or ()),
+        gone=_gone(orders, disk),
         trouble=disk.trouble,
+    )
+
+
+def _gone(orders: NodeOrders | None, disk: DiskRuns) -> tuple[ReplicaId, ...]:
+    """What is ordered deleted and is not there: by the whole list of folders, and with no making of it unanswered."""
+    if disk.held is None or orders is None:
+        return ()
+    there = {held.replica for held in disk.held}
+    making = {told[1] for told in disk.told if told[0] == "create"}
+    deleting = {told[1] for told in disk.told if told[0] == "delete"}
+    return tuple(
+        sorted(
+            order.replica
+            for order in orders.orders
+            if isinstance(order, DeleteReplica)
+            and order.disk == disk.uid
+            and order.replica not in there
+            and (order.replica not in making or order.replica in deleting)
+        )
     )
 
 
