@@ -138,6 +138,7 @@ impl Replica {
         let joins = self.joins(open.role, &open.document);
         let gate = Gate::new(conn, tag, next, Some(open.document), Then::Opened);
         self.begin(Gate {
+            drain: joins.is_some(),
             stamp: joins,
             sync: joins.is_some(),
             ..gate
@@ -161,6 +162,7 @@ impl Replica {
         let joins = self.joins(member.role, &member.document);
         let gate = Gate::new(conn, tag, next, Some(member.document), Then::Told);
         self.begin(Gate {
+            drain: joins.is_some(),
             stamp: joins,
             sync: joins.is_some(),
             ..gate
@@ -214,7 +216,7 @@ impl Replica {
     }
 
     /// The stamp for all regions of a replica that becomes a member: the m at which it became in-sync, never too low
-    /// (docs/protocol.md, A6 and C).
+    /// (docs/protocol.md, A6 and C). What is being marked meanwhile would lose its mark, so that is drained first.
     fn joins(&self, role: Role, document: &Document) -> Option<u64> {
         (role == Role::Member && self.durable.role == Role::Syncing).then_some(document.m)
     }
@@ -340,7 +342,7 @@ impl Replica {
     fn start_attempt(&mut self) {
         self.last_seq = 0;
         self.synced_seq = 0;
-        self.copies_synced = self.copies_applied;
+        self.copies_synced = self.copies;
         self.marks.forget_sequences();
     }
 }

@@ -140,7 +140,7 @@ impl Replica {
                 format!("flush of change {seq} after change {last}"),
             )),
             Request::Clear { seq, .. }
-                if *seq > self.synced_seq || self.copies_applied > self.copies_synced =>
+                if *seq > self.synced_seq || self.copies > self.copies_synced =>
             {
                 Err(refused(
                     Refusal::Invalid,

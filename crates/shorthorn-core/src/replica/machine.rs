@@ -57,7 +57,7 @@ enum Step {
         fua: bool,
     },
     /// A change.
-    Change { fua: bool, copy: bool },
+    Change { fua: bool },
     /// Anything that changes no content.
     Look,
     /// Nobody waits for it.
@@ -82,7 +82,8 @@ pub struct Replica {
     pub(super) last_seq: Sequence,
     /// The last change that a finished sync covers.
     pub(super) synced_seq: Sequence,
-    pub(super) copies_applied: u64,
+    /// Copies that were accepted, and those of them that a finished sync covers.
+    pub(super) copies: u64,
     pub(super) copies_synced: u64,
     pub(super) syncs: Syncs,
     pub(super) gate: Option<Gate>,
@@ -111,7 +112,7 @@ impl Replica {
             opened_once,
             last_seq: 0,
             synced_seq: 0,
-            copies_applied: 0,
+            copies: 0,
             copies_synced: 0,
             syncs: Syncs::default(),
             gate: None,
@@ -433,13 +434,12 @@ impl Replica {
         self.marks.raise(regions, seq);
         let unmarked = self.marks.clean_in(regions);
         if unmarked.is_empty() {
-            let copy = matches!(work, Work::Copy { .. });
             return self.start(
                 Task {
                     conn,
                     tag,
                     since,
-                    step: Step::Change { fua, copy },
+                    step: Step::Change { fua },
                 },
                 work,
                 out,
@@ -480,6 +480,7 @@ impl Replica {
                 request: Request::Copy { offset, blocks },
             });
         }
+        self.copies += 1;
         let regions = regions_of(offset, blocks_len(&blocks));
         self.change(
             conn,
@@ -548,23 +549,19 @@ impl Replica {
                 Outcome::Done,
             ) => {
                 self.marks.set(regions, seq);
-                let copy = matches!(change, Work::Copy { .. });
                 self.start(
                     Task {
                         conn,
                         tag,
                         since,
-                        step: Step::Change { fua, copy },
+                        step: Step::Change { fua },
                     },
                     change,
                     out,
                 );
             }
-            (Step::Change { fua: true, .. }, Outcome::Done) => self.flush_own(conn, tag),
-            (Step::Change { copy, .. }, Outcome::Done) => {
-                self.copies_applied += u64::from(copy);
-                self.send(conn, tag, Reply::Done, out);
-            }
+            (Step::Change { fua: true }, Outcome::Done) => self.flush_own(conn, tag),
+            (Step::Change { .. }, Outcome::Done) => self.send(conn, tag, Reply::Done, out),
             (_, _) => self.send(conn, tag, reply_to(outcome), out),
         }
     }

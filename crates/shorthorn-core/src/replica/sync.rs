@@ -18,13 +18,14 @@ struct Waiter {
     after: Token,
     /// Counts as synced then.
     seq: Sequence,
+    /// So many copies count as synced then.
+    copies: u64,
 }
 
 #[derive(Debug)]
 struct Running {
     token: Token,
     waiters: Vec<Waiter>,
-    copies: u64,
 }
 
 /// Flushes that wait and the sync under way.
@@ -49,6 +50,7 @@ impl Replica {
             tag,
             after,
             seq,
+            copies: self.copies,
         });
     }
 
@@ -59,6 +61,7 @@ impl Replica {
             tag,
             after: Token(0),
             seq: 0,
+            copies: 0,
         });
     }
 
@@ -80,11 +83,7 @@ impl Replica {
         }
         let waiters = self.syncs.waiting.drain(..count).collect();
         let token = self.token();
-        self.syncs.running = Some(Running {
-            token,
-            waiters,
-            copies: self.copies_applied,
-        });
+        self.syncs.running = Some(Running { token, waiters });
         out.push(Effect::Do {
             token,
             work: Work::Sync,
@@ -111,7 +110,8 @@ impl Replica {
             (outcome, None) => super::machine::reply_to(outcome.clone()),
         };
         if reply == Reply::Done {
-            self.copies_synced = self.copies_synced.max(running.copies);
+            let copies = running.waiters.iter().map(|waiter| waiter.copies);
+            self.copies_synced = copies.fold(self.copies_synced, u64::max);
             let seqs = running
                 .waiters
                 .iter()
