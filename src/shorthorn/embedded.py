@@ -9,6 +9,7 @@ interrupts no I/O, and starts its own, which find the engines and replica progra
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -118,7 +119,7 @@ async def run_cluster(options: ClusterOptions, say: Say) -> None:
                 keeper.cancel()
             await asyncio.gather(*keepers, return_exceptions=True)
             say("closing sessions and ending all programs")
-            await asyncio.gather(*(agent.end(signal.SIGINT, STOP_S) for agent in agents))
+            await _end_nodes(options.data)
             await server.end(signal.SIGTERM, STOP_S)
 
 
@@ -126,18 +127,43 @@ async def end_cluster(data: Path, say: Say) -> None:
     """End the cluster of a data folder, whoever started it. Raises `NotNow` when something does not end."""
     if (pid := _holder_pid(data / "up.lock")) is not None:
         await _end_process("shorthorn up", pid, signal.SIGINT, STOP_S + 10)
-    ended = [
-        _end_process(f"agent of {path.parent.name}", pid, signal.SIGINT, STOP_S)
-        for path in _agent_locks(data)
-        if (pid := _holder_pid(path)) is not None
-    ]
-    await asyncio.gather(*ended)
+    await _end_nodes(data)
     if (pid := _holder_pid(data / "server.lock")) is not None:
         await _end_process("server", pid, signal.SIGTERM, STOP_S)
     left = sorted({pid for path in _program_locks(data) if (pid := _holder_pid(path)) is not None})
     for pid in left:
         await _end_process("program without an agent", pid, signal.SIGTERM, STOP_S)
     say(f"nothing of the cluster in {data} runs any more")
+
+
+async def _end_nodes(data: Path) -> None:
+    """End all agents with their programs: every engine first, since a close needs the replicas of other nodes."""
+    agents = {path: pid for path in _agent_locks(data) if (pid := _holder_pid(path)) is not None}
+    for pid in agents.values():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGUSR1)
+    for path in _engine_locks(data):
+        if (pid := _holder_pid(path)) is not None and (engine := _watch(pid)) is not None:
+            await _ended(f"engine of {path.parent.name}", engine)
+    await asyncio.gather(
+        *(
+            _end_process(f"agent of {path.parent.name}", pid, signal.SIGUSR2, STOP_S)
+            for path, pid in agents.items()
+        )
+    )
+
+
+async def _ended(what: str, process: Process) -> None:
+    """Until it has ended; bounded, since its agent kills it when that takes too long."""
+    if not await process.ended_within(STOP_S):
+        log.error("%s did not end within %g s", what, STOP_S)
+
+
+def _watch(pid: int) -> Process | None:
+    try:
+        return Process(pid)
+    except ProcessLookupError:
+        return None
 
 
 async def _end_old(data: Path) -> None:
@@ -149,19 +175,24 @@ async def _end_old(data: Path) -> None:
 
 
 async def _end_process(what: str, pid: int, number: signal.Signals, bound_s: float) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process = Process(pid)
-        process.signal(number)
-        if not await process.ended_within(bound_s):
-            raise NotNow(f"{what}, pid {pid}, did not end within {bound_s:g} s; look at its log, or kill it")
+    process = _watch(pid)
+    if process is None:
+        return
+    process.signal(number)
+    if not await process.ended_within(bound_s):
+        raise NotNow(f"{what}, pid {pid}, did not end within {bound_s:g} s; look at its log, or kill it")
 
 
 def _agent_locks(data: Path) -> list[Path]:
     return sorted(data.glob("nodes/*/agent.lock"))
 
 
+def _engine_locks(data: Path) -> list[Path]:
+    return sorted(data.glob("nodes/*/engines/*/lock"))
+
+
 def _program_locks(data: Path) -> list[Path]:
-    return [*data.glob("nodes/*/engines/*/lock"), *data.glob("nodes/*/disks/*/replica.lock")]
+    return [*_engine_locks(data), *sorted(data.glob("nodes/*/disks/*/replica.lock"))]
 
 
 def _holder_pid(lock: Path) -> int | None:

@@ -74,6 +74,11 @@ class Agent:
         self._end_programs = True
         self._stop.set()
 
+    def request_end_engines(self) -> None:
+        """Begin `end_engines`, once; the agent goes on."""
+        if self._engines is not None and not self._closing:
+            self._around.group.create_task(self.end_engines(), name="end engines")
+
     async def end_engines(self) -> None:
         """Start no more engines and close those that run; those that take too long are killed, with a line saying so."""
         self._closing = True
@@ -277,14 +282,23 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
 async def run_agent(options: AgentOptions) -> None:
     """Run an agent until SIGTERM or SIGINT, which end it and leave every program running.
 
+    SIGUSR1 closes the engines and starts no more; SIGUSR2 does so, then ends the replica programs and the agent: a
+    whole cluster is ended by the first for every node, then, when no engine is left anywhere, by the second.
+
     Raises a `ShorthornError` or `OSError`, with one clear line for the user, when it can't run.
     """
     agent = Agent(options)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, agent.request_stop)
+    handlers = {
+        signal.SIGTERM: agent.request_stop,
+        signal.SIGINT: agent.request_stop,
+        signal.SIGUSR1: agent.request_end_engines,
+        signal.SIGUSR2: agent.request_stop_all,
+    }
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
     try:
         await agent.run()
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in handlers:
             loop.remove_signal_handler(number)

@@ -13,11 +13,11 @@ from shorthorn.control.records import NODES, VOLUMES, Records
 from shorthorn.core.lifecycle import law, nodes
 from shorthorn.core.lifecycle.events import Created, NodeEvent, NodeRegistered
 from shorthorn.core.lifecycle.outcome import Accepted, RefusalKind, Refused
-from shorthorn.core.model.ids import DiskUid, NodeName, ReplicaId, VolumeName, VolumeUid
+from shorthorn.core.model.ids import NodeName, VolumeName, VolumeUid
 from shorthorn.core.model.journal import JournalLine
 from shorthorn.core.model.node import Node
-from shorthorn.core.model.record import Record
 from shorthorn.core.model.volume import Volume
+from shorthorn.core.planning.plan import Claim, Release
 from shorthorn.errors import OutcomeUnknown, Unavailable
 from shorthorn.ports.clock import Clock
 from shorthorn.ports.store import ABSENT, Conflict, Done, NewEntry, Store, Unknown, Write
@@ -25,23 +25,6 @@ from shorthorn.store import Document
 
 TRIES_MAX = 16
 """Commits that conflict one after another before the caller is told to come back: a sign of overload, not of a loop."""
-
-
-class Claim(Record):
-    """Space on a disk that is committed for a replica in the same commit."""
-
-    node: NodeName
-    disk: DiskUid
-    replica: ReplicaId
-    size: int
-
-
-class Release(Record):
-    """Space on a disk that is given back in the same commit."""
-
-    node: NodeName
-    disk: DiskUid
-    replica: ReplicaId
 
 
 Decision = Callable[[Volume, Sequence[Node | None]], Accepted[Volume] | Refused]
@@ -81,7 +64,7 @@ class Committer:
     async def change_volume(
         self,
         uid: VolumeUid,
-        event: Record,
+        event: law.AnyEvent,
         cause: str,
         *,
         space: Claim | Release | None = None,
@@ -146,7 +129,7 @@ class Committer:
         self,
         name: NodeName,
         decide: Callable[[Node | None], Accepted[Node] | Refused],
-        event: Record,
+        event: law.AnyEvent | NodeEvent | Created,
         cause: str,
     ) -> Accepted[Node] | Refused:
         for _ in range(TRIES_MAX):
@@ -189,7 +172,11 @@ class Committer:
         return {stored.key: Write(stored.version, None)}
 
     def _journal(
-        self, answer: Accepted[Volume] | Accepted[Node], value: Volume | Node, event: Record, cause: str
+        self,
+        answer: Accepted[Volume] | Accepted[Node],
+        value: Volume | Node,
+        event: law.AnyEvent | NodeEvent | Created,
+        cause: str,
     ) -> list[NewEntry]:
         kind = str(event.__struct_config__.tag)
         is_volume = isinstance(value, Volume)

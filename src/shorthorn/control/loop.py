@@ -11,13 +11,14 @@ from shorthorn.control.changes import Changes
 from shorthorn.control.commit import Committer
 from shorthorn.control.records import Records
 from shorthorn.control.sightings import Sightings
-from shorthorn.core.lifecycle.outcome import Refused
+from shorthorn.core.lifecycle.outcome import Accepted, Refused
 from shorthorn.core.model.ids import NodeName
 from shorthorn.core.model.order import NodeOrders
 from shorthorn.core.model.sighting import Reach
+from shorthorn.core.model.volume import Volume
 from shorthorn.core.model.world import Settings, World
 from shorthorn.core.planning.orders import orders
-from shorthorn.core.planning.plan import Plan
+from shorthorn.core.planning.plan import NOTHING, Intent, Plan
 from shorthorn.core.planning.planner import plan
 from shorthorn.errors import OutcomeUnknown, Unavailable
 from shorthorn.ports.ids import Ids
@@ -49,7 +50,7 @@ class ControlLoop:
         self._committer = committer
         self._changes = changes
         self._ids = ids
-        self.plan = Plan(intents=(), waits=())
+        self.plan = NOTHING
 
     def world(self) -> World:
         """What is recorded and seen now."""
@@ -87,6 +88,11 @@ class ControlLoop:
             if isinstance(answer, Refused):
                 log.info("%s: refused: %s", intent.volume, answer.why)
         return certain
+
+    async def _commit(self, intent: Intent) -> Accepted[Volume] | Refused:
+        return await self._committer.change_volume(
+            intent.volume, intent.event, intent.cause, space=intent.space, rests_on=intent.unchanged
+        )
 
     async def _rest(self, count: int, world: World, limit_s: float | None) -> None:
         """Until something changed, a node's reach did, or the plan wants another look."""

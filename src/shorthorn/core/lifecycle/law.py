@@ -15,7 +15,10 @@ from shorthorn.core.lifecycle.volumes import create
 from shorthorn.core.model.node import Node
 from shorthorn.core.model.volume import Volume
 
-__all__ = ["TABLE", "apply", "attach", "check_attach", "create"]
+__all__ = ["TABLE", "AnyEvent", "apply", "attach", "check_attach", "create"]
+
+AnyEvent = VolumeEvent | AttachRequested | DetachRequested | UseStarted | UseConfirmed
+"""All that the law answers: for those who pass events on without knowing the consumers' requests."""
 
 TABLE: dict[type, Transition] = {
     **volumes.ROWS,
@@ -27,9 +30,7 @@ TABLE: dict[type, Transition] = {
 """Event type to row: all that can ever happen to a volume."""
 
 
-def apply(
-    volume: Volume, event: VolumeEvent | AttachRequested | DetachRequested | UseStarted | UseConfirmed
-) -> Accepted[Volume] | Refused:
+def apply(volume: Volume, event: AnyEvent) -> Accepted[Volume] | Refused:
     """What becomes of `volume` by `event`.
 
     Accepted: the version is one greater, `value` None removes the document; `changed` False: it was true before and

@@ -3,12 +3,11 @@
 from starlette.responses import Response
 
 from shorthorn.control.control import Control
-from shorthorn.core.lifecycle.events import Created, DeleteRequested, Expanded, SpecChanged
+from shorthorn.core.lifecycle.events import Created, DeleteRequested, Expanded, SpecChanged, VolumeEvent
 from shorthorn.core.lifecycle.law import attach
 from shorthorn.core.lifecycle.outcome import Refused
 from shorthorn.core.lifecycle.requests import AttachRequested, DetachRequested
 from shorthorn.core.model.ids import Holder, LayerId, NodeName, VolumeName, VolumeUid
-from shorthorn.core.model.record import Record
 from shorthorn.core.model.volume import Mode, Spec, Volume
 from shorthorn.core.planning.planner import plan_volume
 from shorthorn.errors import Invalid, NotFound
@@ -156,7 +155,7 @@ class VolumeCalls:
             raise NotFound(f"there is no volume named {name}")
         return volume
 
-    async def _apply(self, volume: Volume, event: Record) -> Volume:
+    async def _apply(self, volume: Volume, event: VolumeEvent) -> Volume:
         answer = await self._control.committer.change_volume(volume.uid, event, cause="a person")
         if isinstance(answer, Refused):
             raise_refusal(answer)
