@@ -43,8 +43,13 @@ impl<F: File> Regions<F> {
         Ok(regions)
     }
 
-    /// Reads the table.
-    pub(crate) fn load(file: Arc<Durable<F>>, count: u64) -> Result<Self, DiskError> {
+    /// Reads the table, and makes the marks in it durable: a process may have died between writing and syncing one. They are
+    /// written again, so that an OK of the sync is about them, also where an earlier sync failed.
+    pub(crate) fn load(
+        file: Arc<Durable<F>>,
+        count: u64,
+        fault: &Fault,
+    ) -> Result<Self, DiskError> {
         let mut regions = Self {
             file,
             table: Vec::with_capacity(count as usize),
@@ -61,6 +66,13 @@ impl<F: File> Regions<F> {
                 regions.table.push(decode(index, bytes));
             }
             first += some;
+        }
+        let marks = regions.marks();
+        for run in &marks {
+            regions.write(run.first, run.count, |old| old)?;
+        }
+        if !marks.is_empty() {
+            regions.file.sync(fault)?;
         }
         Ok(regions)
     }

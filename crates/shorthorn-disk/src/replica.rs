@@ -126,7 +126,7 @@ impl<D: Disk> ReplicaFiles<D> {
         check_layout(&record.layout)
             .map_err(|error| DiskError::damaged(format!("its layout: {error}")))?;
         let (layers, short) = open_layers(&*disk, root, &record.layout)?;
-        let regions = Regions::load(open("regions")?, region_count(record.layout.size))?;
+        let regions = Regions::load(open("regions")?, region_count(record.layout.size), &fault)?;
         let mut files = Self {
             disk,
             root: root.to_owned(),
@@ -523,9 +523,11 @@ fn fill<D: Disk>(disk: &D, root: &Path, header: Header, record: &Record) -> Resu
     regions.sync(&fault)?;
 
     let files = [create("document.0")?, create("document.1")?];
-    files
-        .iter()
-        .try_for_each(|file| reserve(file, RESERVED_BYTES))?;
+    for file in &files {
+        reserve(file, RESERVED_BYTES)?;
+        // The one that is not written now needs its space after a power loss too.
+        file.sync(&fault)?;
+    }
     // As if 1 were in force, so that 0 is written.
     let current = DocumentPointer {
         file: 1,
