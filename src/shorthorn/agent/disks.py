@@ -35,7 +35,7 @@ STEADY_S: Final = 30.0
 RETRY_S: Final = 5.0
 """Before an order that a program could not carry out is told again."""
 
-FREE_STEP: Final = 16 << 20
+FREE_STEP: Final = 64 << 20
 """Free space is told in steps of this many bytes, so that writing alone is no news every time."""
 
 LIST: Final[Told] = ("list",)

@@ -65,6 +65,7 @@ class Engine:
         self.status: wire.Status | None = None
         self.told: set[Told] = set()
         self.targets: tuple[wire.Target, ...] | None = None
+        self.linked_before = False
         self.evidence = ""
         self.trouble = ""
         self.ending = False
@@ -141,7 +142,9 @@ class Engines:
             return None
         if engine.link is not None:
             engine.link.drop("dialled again")
-        engine.link, engine.told, engine.targets, engine.trouble = link, set(), None, ""
+        if engine.linked_before:
+            engine.targets = None  # what it heard on its last link is not known for sure
+        engine.link, engine.told, engine.trouble, engine.linked_before = link, set(), "", True
         log.info("%s is linked, process %d", engine, link.pid)
         self._around.changed()
         return lambda message: self._take(engine, link, message)
@@ -216,6 +219,7 @@ class Engines:
             cluster, settings, self._around.node, order, str(endpoint), str(folder.socket)
         )
         engine = self._engines[key] = Engine(*key, path)
+        engine.targets = content.targets
         self.last[volume.uid] = key[1]
         self._around.group.create_task(self._start(engine, msgspec.json.encode(content), endpoint))
 
@@ -323,7 +327,7 @@ class Engines:
         """Unless another engine of the hold has taken the path: that one is started only after this end."""
         try:
             order = msgspec.json.decode(read_small(engine.folder / "order.json"), type=wire.SessionOrder)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
             return  # never written whole, so never started
         endpoint = Path(order.endpoint)
         newer = any(e.volume == engine.volume and e.epoch > engine.epoch for e in self._engines.values())

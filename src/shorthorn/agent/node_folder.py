@@ -251,7 +251,7 @@ def _decode(path: Path, kind: type[T]) -> T:
         if number > FORMAT:
             raise Damaged(f"{path} is of format {number}; this version knows formats up to {FORMAT}")
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, KeyError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, RecursionError) as error:
         raise Damaged(f"{path} can't be read: {error}") from error
 
 

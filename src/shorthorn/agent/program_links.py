@@ -14,8 +14,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from shorthorn.links import program_lines as wire
 
 log = logging.getLogger(__name__)
@@ -59,14 +57,9 @@ class Link:
         self._writer.transport.abort()
 
     async def lines(self) -> AsyncIterator[wire.FromProgram]:
-        """What the program says, until the link ends. What is no line of the language ends it."""
+        """What the program says, until the link ends. Raises `BadLine` for what is none."""
         while (line := await self.read_line()) is not None:
-            try:
-                message = wire.decode(line)
-            except (msgspec.MsgspecError, RecursionError) as error:
-                self.drop(f"not understood: {error}")
-                return
-            yield message
+            yield wire.decode(line)
 
     async def read_line(self) -> bytes | None:
         """The next line; None when the link has ended."""
@@ -166,7 +159,7 @@ async def _hello(link: Link) -> wire.Hello | None:
     except TimeoutError:
         link.drop(f"it said nothing for {HELLO_S:.0f} s")
         return None
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except wire.BadLine as error:
         link.drop(f"its hello is not understood: {error}")
         return None
     if hello.wire != wire.WIRE_VERSION:

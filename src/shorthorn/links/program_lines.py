@@ -16,8 +16,8 @@ WIRE_VERSION = 1
 LINE_BYTES_MAX = 4 << 20
 """Longest line: a document of a volume with thousands of snapshots fits."""
 
-Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)]
-Small = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+Small = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -349,14 +349,24 @@ _hello: msgspec.json.Decoder[Hello] = msgspec.json.Decoder(Hello)
 _from_program: msgspec.json.Decoder[FromProgram] = msgspec.json.Decoder(FromProgram)
 
 
+class BadLine(ValueError):
+    """A line that is not of this language."""
+
+
 def decode_hello(line: bytes) -> Hello:
-    """The first line of a program. Raises `msgspec.MsgspecError` or `RecursionError` for anything else."""
-    return _hello.decode(line)
+    """The first line of a program. Raises `BadLine` for anything else."""
+    try:
+        return _hello.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadLine(str(error)) from error
 
 
 def decode(line: bytes) -> FromProgram:
-    """A later line of a program. Raises `msgspec.MsgspecError` or `RecursionError` for anything else."""
-    return _from_program.decode(line)
+    """A later line of a program. Raises `BadLine` for anything else."""
+    try:
+        return _from_program.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadLine(str(error)) from error
 
 
 def encode(message: ToProgram) -> bytes:

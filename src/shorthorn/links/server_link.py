@@ -29,6 +29,9 @@ ORDERS_BYTES_MAX: Final = 64 << 20
 
 _REFUSALS: Final[dict[int, type[RequestError]]] = {400: Invalid, 403: Forbidden, 404: NotFound, 409: Conflict}
 
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are not what was meant."""
+
 T = TypeVar("T")
 
 
@@ -134,14 +137,14 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 def _decode(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise Damaged(f"the server's answer is not understood: {error}") from error
 
 
 def _refusal(status: int, body: bytes) -> RequestError | Unavailable:
     try:
         problem = msgspec.json.decode(body, type=_Problem)
-    except (msgspec.MsgspecError, RecursionError):
+    except _UNREADABLE:
         problem = _Problem()
     words = problem.detail or problem.title or f"the server answered with HTTP status {status}"
     refusal = _REFUSALS.get(status)
