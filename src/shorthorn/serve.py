@@ -27,6 +27,10 @@ SHUTDOWN_S = 2
 """Open streams get this long; without a bound uvicorn would wait for them for ever."""
 
 
+LISTEN_BACKLOG = 512
+"""Connections that wait while the server starts: it listens before its address is told to anybody."""
+
+
 class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """`data`: the server's folder, made when missing. `insecure_network`: listen beyond loopback, without authentication."""
 
@@ -72,6 +76,7 @@ def listen(options: ServerOptions) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((options.host, options.port))
+        listener.listen(LISTEN_BACKLOG)
     except OSError as error:
         listener.close()
         raise Unavailable(

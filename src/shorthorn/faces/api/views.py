@@ -154,7 +154,12 @@ class CheckView(View):
     unknown: tuple[str, ...]
 
 
-class CreateVolume(View):
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The base of all bodies of requests: what is not known is refused, not ignored."""
+
+
+class CreateVolume(Body):
     """The body of a creation. `size` in bytes; `replicas` None: auto."""
 
     name: str
@@ -163,14 +168,14 @@ class CreateVolume(View):
     domain_keys: tuple[str, ...] = ()
 
 
-class ChangeVolume(View):
+class ChangeVolume(Body):
     """The body of a change; what is left out stays."""
 
     size: int | None = None
     replicas: int | None = None
 
 
-class Attach(View):
+class Attach(Body):
     """The body of an attachment."""
 
     node: str
