@@ -267,6 +267,10 @@ class Disk:
             self._list()
 
     def _take_result(self, result: wire.Result) -> None:
+        if result.id == wire.UNASKED:
+            # Something changed that nobody ordered: sealed, opened, closed, failed.
+            self._held = {held.replica: held for held in result.replicas}
+            return
         told = self._awaited.pop(result.id, None)
         if told is None:
             raise ValueError(f"result {result.id} answers nothing that was asked")

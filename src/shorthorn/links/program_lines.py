@@ -16,6 +16,9 @@ WIRE_VERSION = 1
 LINE_BYTES_MAX = 4 << 20
 """Longest line: a document of a volume with thousands of snapshots fits."""
 
+UNASKED = 0
+"""Id of a result that no order asked for: the replicas of a disk, after one of them changed what it durably is."""
+
 Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 Small = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
 
