@@ -32,13 +32,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments,
             Some("--version") => return Ok(Arguments::Version),
             Some("--order") => &mut order,
             Some("--lock") => &mut lock,
-            _ => return Err(format!("unknown argument {}", argument.display())),
+            _ => return Err(format!("unknown argument {}", argument.to_string_lossy())),
         };
         let value = arguments
             .next()
-            .ok_or_else(|| format!("{} needs a file", argument.display()))?;
+            .ok_or_else(|| format!("{} needs a file", argument.to_string_lossy()))?;
         if place.replace(PathBuf::from(value)).is_some() {
-            return Err(format!("{} is given twice", argument.display()));
+            return Err(format!("{} is given twice", argument.to_string_lossy()));
         }
     }
     match (order, lock) {

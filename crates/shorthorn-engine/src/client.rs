@@ -6,9 +6,7 @@ use std::collections::VecDeque;
 
 use mio::net::UnixStream;
 use shorthorn_core::Nanos;
-use shorthorn_core::engine::{
-    ClientAnswer, ClientError, ClientId, ClientOp, ClientRequest,
-};
+use shorthorn_core::engine::{ClientAnswer, ClientError, ClientId, ClientOp, ClientRequest};
 use shorthorn_nbd::{
     Answer, Command, Connection, Cookie, Errno, Export, Extent, InBuffer, OutQueue, Progress,
     Request,
@@ -121,7 +119,10 @@ impl Client {
     pub fn parse(&mut self, bytes_max: usize) {
         while self.wants_input(bytes_max) {
             let input = self.input.received();
-            match self.connection.receive(input, 1, &mut self.scratch, &mut self.out) {
+            match self
+                .connection
+                .receive(input, 1, &mut self.scratch, &mut self.out)
+            {
                 Ok(Progress::Full) => self.unparsed = true,
                 Ok(Progress::Waiting { .. }) => {
                     self.unparsed = false;

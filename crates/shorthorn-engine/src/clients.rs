@@ -119,7 +119,12 @@ impl Clients {
     /// Something can be done without waiting.
     pub fn is_busy(&self) -> bool {
         let share = self.share();
-        self.accept || self.places.iter().flatten().any(|client| client.is_busy(share))
+        self.accept
+            || self
+                .places
+                .iter()
+                .flatten()
+                .any(|client| client.is_busy(share))
     }
 
     /// Every answer is out.

@@ -24,8 +24,15 @@ const ROUND_BYTES_MAX: usize = 4 << 20;
 #[derive(Debug)]
 enum State {
     Idle,
-    Resolving { ticket: u64, until: Nanos },
-    Dialling { stream: TcpStream, until: Nanos, ready: bool },
+    Resolving {
+        ticket: u64,
+        until: Nanos,
+    },
+    Dialling {
+        stream: TcpStream,
+        until: Nanos,
+        ready: bool,
+    },
     Up(Link<TcpStream>),
 }
 
@@ -190,7 +197,12 @@ impl Peer {
     }
 
     fn dialled(&mut self, now: Nanos) -> Option<News> {
-        let State::Dialling { stream, until, ready } = &mut self.state else {
+        let State::Dialling {
+            stream,
+            until,
+            ready,
+        } = &mut self.state
+        else {
             return None;
         };
         if !std::mem::take(ready) {

@@ -413,9 +413,8 @@ impl Session {
         loop {
             self.write();
             let left = until - clock::now();
-            let flushed = self.peers.is_flushed()
-                && self.clients.is_flushed()
-                && self.agent.is_flushed();
+            let flushed =
+                self.peers.is_flushed() && self.clients.is_flushed() && self.agent.is_flushed();
             if flushed || left == Nanos::default() {
                 return;
             }

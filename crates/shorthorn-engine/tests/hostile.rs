@@ -1,0 +1,141 @@
+//! Peers that break rules, die, or do not read: they hurt nobody but themselves.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use support::engine::World;
+use support::eventually;
+use support::nbd::{FLUSH, Nbd, READ, WRITE};
+
+#[test]
+fn a_client_that_talks_nonsense_loses_its_connection_only() {
+    let world = World::new();
+    let mut engine = world.serving();
+    let mut good = world.client();
+    for nonsense in [
+        &b"GET / HTTP/1.1\r\nHost: volume\r\n\r\n"[..],
+        &[0xff; 4096],
+        &[0; 64],
+    ] {
+        let mut bad = UnixStream::connect(world.endpoint()).expect("connected");
+        bad.write_all(nonsense).expect("said");
+        let mut all = Vec::new();
+        let _greeting_then_end = bad.read_to_end(&mut all);
+        let mut bad = world.client();
+        bad.stream.write_all(nonsense).expect("said");
+        assert!(bad.is_ended());
+        good.write(0, 0, nonsense).expect("served");
+    }
+    // A write that announces more than is taken, and one that is cut.
+    let mut bad = world.client();
+    bad.send(0, WRITE, 0, u32::MAX, &[]);
+    assert!(bad.is_ended());
+    let mut bad = world.client();
+    bad.send(0, WRITE, 0, 1 << 20, &[1; 1000]);
+    drop(bad);
+    good.plain(0, FLUSH, 0, 0).expect("served");
+    assert!(engine.ended().is_none());
+    eventually("only one client", || {
+        world.agent.heard().clients() == Some(1)
+    });
+}
+
+/// What a session does without one of its replicas is the core's to decide; the program must tell it.
+#[test]
+fn a_cut_replica_connection_ends_the_session_unclean() {
+    let world = World::new();
+    let mut engine = world.serving();
+    let mut client = world.client();
+    client.write(0, 0, &[1; 4096]).expect("written");
+    world.replicas[1].cut();
+    assert_eq!(engine.code(), 3, "{}", engine.log());
+    assert!(client.is_ended());
+    assert!(!world.endpoint().exists());
+    assert_eq!(world.agent.heard().closed(), Some(false));
+}
+
+#[test]
+fn a_replica_that_talks_nonsense_is_as_good_as_gone() {
+    let world = World::new();
+    let mut engine = world.serving();
+    let mut client = world.client();
+    world.replicas[2].state().garbage = Some(vec![b'x'; 100]);
+    client.send(0, WRITE, 0, 512, &[1; 512]);
+    assert!(client.is_ended());
+    assert_eq!(engine.code(), 3);
+    assert!(engine.log().contains("not a frame"), "{}", engine.log());
+}
+
+#[test]
+fn who_does_not_read_answers_is_not_read_from_and_keeps_nobody_waiting() {
+    const MIB: u32 = 1 << 20;
+    let world = World::new();
+    let engine = world.serving();
+    let mut slow = world.client();
+    let mut sender = slow.sender();
+    // 128 MiB of answers: far more than may be kept.
+    let sent = std::thread::spawn(move || {
+        for index in 0..128u64 {
+            sender.send(0, READ, index % 60 * u64::from(MIB), MIB, &[]);
+        }
+    });
+    let mut good = world.client();
+    let mut most = 0;
+    for round in 0..100u8 {
+        good.write(0, 0, &[round; 4096]).expect("served");
+        most = most.max(engine.pss_kib());
+    }
+    assert!(most < 80 << 10, "{most} KiB");
+    let mut data = vec![0; MIB as usize];
+    for _answer in 0..128 {
+        assert_eq!(slow.reply().expect("a reply").1, 0);
+        slow.stream.read_exact(&mut data).expect("its data");
+    }
+    sent.join().expect("sent");
+    eventually("memory is given back", || engine.pss_kib() < 40 << 10);
+}
+
+#[test]
+fn the_memory_of_the_largest_requests_is_given_back() {
+    const LARGEST: u32 = 32 << 20;
+    let world = World::new();
+    let engine = world.serving();
+    let mut client = world.client();
+    let data: Vec<u8> = (0..LARGEST).map(|i| (i % 253) as u8).collect();
+    client.write(0, 4096, &data).expect("written");
+    assert!(client.read(4096, LARGEST).expect("read") == data);
+    eventually("memory is given back", || engine.pss_kib() < 40 << 10);
+    client.read(0, 512).expect("served");
+}
+
+#[test]
+fn a_handshake_may_not_take_for_ever() {
+    let world = World::new();
+    let _engine = world.serving();
+    let mut mute = UnixStream::connect(world.endpoint()).expect("connected");
+    let start = Instant::now();
+    let mut all = Vec::new();
+    mute.set_read_timeout(Some(support::LIMIT)).expect("set");
+    mute.read_to_end(&mut all).expect("ended by the engine");
+    let took = start.elapsed();
+    assert!(
+        took > Duration::from_secs(8) && took < Duration::from_secs(20),
+        "{took:?}"
+    );
+}
+
+#[test]
+fn clients_beyond_the_limit_are_refused_until_one_leaves() {
+    let world = World::new();
+    let _engine = world.serving();
+    let mut clients: Vec<Nbd> = (0..128).map(|_| world.client()).collect();
+    assert!(Nbd::connect(&world.endpoint()).is_err());
+    for client in &mut clients {
+        client.read(0, 512).expect("served");
+    }
+    clients.pop();
+    eventually("a free place", || Nbd::connect(&world.endpoint()).is_ok());
+}
