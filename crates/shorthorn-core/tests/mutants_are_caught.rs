@@ -1,0 +1,60 @@
+//! Each rule that can be taken out is missed by a world: with it out, some seed shows a client what is impossible; with
+//! it in, the same seeds pass.
+
+#![cfg(feature = "mutants")]
+#![allow(missing_docs, reason = "a test")]
+
+mod world;
+
+use std::sync::{Mutex, PoisonError};
+
+use shorthorn_core::mutants;
+use world::Chances;
+
+/// Seeds until a mutant is caught, at most.
+const SEEDS: u64 = 300;
+
+/// The switch is one for the process: one hunt at a time.
+static SWITCH: Mutex<()> = Mutex::new(());
+
+fn hunt(mutant: &str, chances: &Chances) {
+    let _alone = SWITCH.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(mutants::choose(mutant), "{mutant} is no mutant");
+    let caught = world::run_seeds(0..SEEDS, chances);
+    assert!(mutants::choose(""), "all rules are back");
+    let Err((seed, violation, _)) = caught else {
+        panic!("{mutant} was not caught by {SEEDS} seeds");
+    };
+    println!("{mutant} is caught by seed {seed}: {}", violation.0);
+    if let Err((seed, violation, trace)) = world::run_seeds(0..seed + 1, chances) {
+        panic!(
+            "without {mutant}, seed {seed}: {violation:?}\n{}",
+            trace.join("\n")
+        );
+    }
+}
+
+#[test]
+fn no_range_lock_is_caught() {
+    hunt("no-range-lock", &Chances::default());
+}
+
+#[test]
+fn any_source_is_caught() {
+    hunt("any-source", &Chances::default());
+}
+
+#[test]
+fn no_equalise_is_caught() {
+    hunt("no-equalise", &Chances::default());
+}
+
+#[test]
+fn no_epoch_check_is_caught() {
+    hunt("no-epoch-check", &Chances::default());
+}
+
+#[test]
+fn late_copier_is_caught() {
+    hunt("late-copier", &Chances::default());
+}

@@ -1,0 +1,187 @@
+//! Judges what clients saw, block by block: a strictly linearizable register, with what a power loss may take back.
+//!
+//! For each block all histories that fit are kept, as the set of states that the block may be in. It is empty when, and
+//! only when, what clients saw is impossible. After the protocol model's monitor (docs/protocol.md, section 5), made for
+//! operations that overlap.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A value that a block holds: unique for each write; 0 is zeroes.
+pub type Value = u64;
+/// An operation of a client, unique.
+pub type Op = u64;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Config {
+    value: Value,
+    /// Writes that may still take effect.
+    pending: BTreeMap<Op, Value>,
+    /// Writes that took effect and are not answered.
+    landed: BTreeSet<Op>,
+    /// May be left after a power loss of all copies.
+    left: BTreeSet<Value>,
+    /// Values since a read or flush was called, or since a write took effect.
+    since: BTreeMap<Op, BTreeSet<Value>>,
+}
+
+impl Config {
+    fn land(&self, op: Op) -> Self {
+        let mut next = self.clone();
+        if let Some(value) = next.pending.remove(&op) {
+            next.value = value;
+            next.landed.insert(op);
+            next.left.insert(value);
+            for values in next.since.values_mut() {
+                values.insert(value);
+            }
+            next.since.insert(op, BTreeSet::from([value]));
+        }
+        next
+    }
+}
+
+/// All histories of one block.
+#[derive(Debug)]
+pub struct Register {
+    configs: BTreeSet<Config>,
+}
+
+impl Register {
+    pub fn new() -> Self {
+        Self {
+            configs: BTreeSet::from([Config {
+                value: 0,
+                pending: BTreeMap::new(),
+                landed: BTreeSet::new(),
+                left: BTreeSet::from([0]),
+                since: BTreeMap::new(),
+            }]),
+        }
+    }
+
+    fn closure(&self) -> BTreeSet<Config> {
+        let mut seen = self.configs.clone();
+        let mut todo: Vec<Config> = seen.iter().cloned().collect();
+        while let Some(config) = todo.pop() {
+            for op in config.pending.keys() {
+                let next = config.land(*op);
+                if seen.insert(next.clone()) {
+                    todo.push(next);
+                }
+            }
+        }
+        seen
+    }
+
+    fn map(&mut self, closed: bool, change: impl Fn(Config) -> Vec<Config>) {
+        let from = if closed {
+            self.closure()
+        } else {
+            self.configs.clone()
+        };
+        self.configs = from.into_iter().flat_map(change).collect();
+    }
+
+    /// A write is called.
+    pub fn write(&mut self, op: Op, value: Value) {
+        self.map(false, |mut config| {
+            config.pending.insert(op, value);
+            vec![config]
+        });
+    }
+
+    /// A read or flush is called.
+    pub fn watch(&mut self, op: Op) {
+        self.map(true, |mut config| {
+            let now = BTreeSet::from([config.value]);
+            config.since.insert(op, now);
+            vec![config]
+        });
+    }
+
+    /// A write was answered: it has taken effect.
+    pub fn written(&mut self, op: Op, fua: bool) {
+        self.map(true, |mut config| {
+            if !config.landed.remove(&op) {
+                return vec![];
+            }
+            let since = config.since.remove(&op);
+            if let Some(since) = since.filter(|_| fua) {
+                config.left = since;
+            }
+            vec![config]
+        });
+    }
+
+    /// A write was answered with an error: it has no effect, and never will.
+    pub fn refused(&mut self, op: Op) {
+        self.map(true, |mut config| {
+            let pending = config.pending.remove(&op).is_some();
+            if pending { vec![config] } else { vec![] }
+        });
+    }
+
+    /// A read was answered.
+    pub fn read(&mut self, op: Op, value: Value) {
+        self.map(true, |mut config| match config.since.remove(&op) {
+            Some(since) if since.contains(&value) => vec![config],
+            _ => vec![],
+        });
+    }
+
+    /// A flush was answered.
+    pub fn flushed(&mut self, op: Op) {
+        self.map(true, |mut config| {
+            if let Some(since) = config.since.remove(&op) {
+                config.left = since;
+            }
+            vec![config]
+        });
+    }
+
+    /// A read or flush will never be answered, or failed.
+    pub fn forget(&mut self, op: Op) {
+        self.map(false, |mut config| {
+            config.since.remove(&op);
+            vec![config]
+        });
+    }
+
+    /// All copies lost power, and one of them becomes the content: what was not flushed may be gone.
+    pub fn lose(&mut self) {
+        self.map(true, |config| {
+            let values = config.left.clone();
+            let lost = values.into_iter().map(|value| Config {
+                value,
+                ..config.clone()
+            });
+            lost.collect()
+        });
+    }
+
+    /// A session was opened: what the ones before had not decided has happened by now, or never; all is durable.
+    pub fn opened(&mut self, broken: bool) {
+        if broken {
+            self.lose();
+        }
+        self.map(true, |config| {
+            vec![Config {
+                value: config.value,
+                pending: BTreeMap::new(),
+                landed: BTreeSet::new(),
+                left: BTreeSet::from([config.value]),
+                since: BTreeMap::new(),
+            }]
+        });
+    }
+
+    /// No history fits.
+    pub fn is_impossible(&self) -> bool {
+        self.configs.is_empty()
+    }
+
+    /// What it may hold.
+    pub fn values(&self) -> BTreeSet<Value> {
+        self.closure().iter().map(|config| config.value).collect()
+    }
+}
