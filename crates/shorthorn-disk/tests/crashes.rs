@@ -17,6 +17,8 @@ const BLOCKS: u64 = 2 * 256 + 16;
 const REGIONS: u64 = 3;
 /// Tracked blocks: (first, count).
 const RANGES: [(u64, u64); 4] = [(0, 6), (253, 6), (509, 6), (522, 6)];
+/// A debug build takes 20 times as long for each.
+const CASES: u32 = if cfg!(debug_assertions) { 64 } else { 1000 };
 const RANGE_BYTES: u64 = 6 * BLOCK as u64;
 
 #[derive(Clone, Debug)]
@@ -610,7 +612,7 @@ fn copy_file(disk: &SimDisk, from: &Path, to: &Path) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: CASES, ..ProptestConfig::default() })]
 
     #[test]
     fn one_layer_survives_every_crash(ops in prop::collection::vec(op(), 1..60)) {
