@@ -253,7 +253,5 @@ async def oldest_of(store: Store) -> int:
 @pytest.mark.parametrize("kind", list(MAKERS))
 def test_a_store_does_what_a_naive_one_does(kind: str) -> None:
     machine = type(f"Machine_{kind}", (StoreMachine,), {"kind": kind})
-    examples = 40 if kind.startswith("sqlite") else 100
-    run_state_machine_as_test(
-        machine, settings=settings(settings.default, max_examples=examples, stateful_step_count=30)
-    )
+    examples = settings().max_examples // (3 if kind.startswith("sqlite") else 1)
+    run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=30))

@@ -24,6 +24,7 @@ FILE = "store.sqlite"
 COMMITS = 400
 DOCUMENTS = 6
 CUTS = 400
+MAKING_NOTES = 36
 
 
 class Run(Struct):
@@ -74,11 +75,13 @@ def work(folder: Path, synchronous: str | None = None) -> Run:
 
 
 def cuts_of(run: Run, count: int) -> Iterator[tuple[int, Disk, random.Random]]:
-    """The disk at `count` points of the run; half of them beside a sync, where it matters."""
+    """The disk at `count` points of the run, half of them beside a sync, where it matters;
+    and at every point while the file is made."""
     chance = random.Random(11)
     beside = [at + step for at, note in enumerate(run.notes) if note.kind != "write" for step in (0, 1)]
     points = {chance.randrange(len(run.notes) + 1) for _ in range(count // 2)}
     points |= set(chance.sample(beside, min(len(beside), count // 2)))
+    points |= set(range(MAKING_NOTES))
     disk = Disk()
     for at in range(len(run.notes) + 1):
         if at in points:
