@@ -56,5 +56,12 @@ fn no_epoch_check_is_caught() {
 
 #[test]
 fn late_copier_is_caught() {
-    hunt("late-copier", &Chances::default());
+    let chances = Chances {
+        spare: 1,
+        engine_dies: 150,
+        copier_dies: 12,
+        late: 300,
+        ..Chances::default()
+    };
+    hunt("late-copier", &chances);
 }

@@ -19,6 +19,72 @@ fn holds(seeds: u64, chances: &Chances) -> Stats {
 #[test]
 fn crashes_and_power_losses() {
     let stats = holds(60, &Chances::default());
-    println!("{stats:?}");
-    assert!(stats.opened > 100 && stats.reads > 1000 && stats.writes > 1000);
+    assert!(
+        stats.opened > 300 && stats.clean > 50 && stats.broken > 0,
+        "{stats:?}"
+    );
+    assert!(
+        stats.reads > 1500 && stats.writes > 1500 && stats.flushes > 300,
+        "{stats:?}"
+    );
+    assert!(
+        stats.settled > 50 && stats.moved > 20 && stats.late > 100,
+        "{stats:?}"
+    );
+}
+
+#[test]
+fn replicas_leave_and_come_back_by_moves() {
+    let chances = Chances {
+        nodes: 4,
+        spare: 1,
+        leave: 60,
+        engine_dies: 500,
+        ..Chances::default()
+    };
+    let stats = holds(60, &chances);
+    assert!(stats.left > 50 && stats.moved > 50, "{stats:?}");
+}
+
+#[test]
+fn disks_fill_up() {
+    let chances = Chances {
+        full: 60,
+        leave: 400,
+        ..Chances::default()
+    };
+    let stats = holds(60, &chances);
+    assert!(stats.no_space > 50, "{stats:?}");
+}
+
+#[test]
+fn blocks_rot_and_syncs_fail() {
+    let chances = Chances {
+        rot: 40,
+        sync_fails: 600,
+        power: 1500,
+        ..Chances::default()
+    };
+    let stats = holds(60, &chances);
+    assert!(stats.reads > 500 && stats.opened > 100, "{stats:?}");
+}
+
+#[test]
+fn one_replica_alone() {
+    let chances = Chances {
+        nodes: 1,
+        ..Chances::default()
+    };
+    let stats = holds(40, &chances);
+    assert!(stats.opened > 50 && stats.broken > 0, "{stats:?}");
+}
+
+#[test]
+fn a_seed_repeats_exactly() {
+    let run = || {
+        let mut world = world::World::new(7, Chances::default());
+        world.run().expect("it holds");
+        world.trace
+    };
+    assert_eq!(run(), run());
 }
