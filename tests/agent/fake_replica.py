@@ -77,6 +77,11 @@ class Replicas:
         self._result(message, say, None, [self.held[message["replica"]]])
 
     def _copy(self, message: dict[str, Any], say: Say) -> None:
+        epoch = message["order"]["epoch"]
+        for held in self.held.values():
+            held["empty"] = False
+            held["standing"]["sealed"] = [epoch, held["standing"]["sealed"][1]]
+        self._list({"id": 0}, say)
         self._task(message["order"]["task"], {"state": "ready", "sealed": ["r-1"]}, say)
 
     def _task_committed(self, message: dict[str, Any], say: Say) -> None:

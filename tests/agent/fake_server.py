@@ -31,6 +31,7 @@ class FakeServer:
         self.events: list[EngineEvent] = []
         self.answer: Callable[[EngineEvent], EngineAnswer] = refuse_all
         self.orders: tuple[Order, ...] = ()
+        self.unknown = False
         self.port = port
         self._news = asyncio.Condition()
         self._silent = False
@@ -92,6 +93,7 @@ class FakeServer:
 
     async def _register(self, request: web.Request) -> web.Response:
         self.registrations.append(msgspec.json.decode(await request.read(), type=Registration))
+        self.unknown = False
         await self._noted()
         return _json(Registered(cluster=self.settings.cluster, settings=self.settings))
 
@@ -118,6 +120,8 @@ class FakeServer:
         return True
 
     async def _sighting(self, request: web.Request) -> web.Response:
+        if self.unknown:
+            return web.json_response({"title": "not found", "detail": "no such node"}, status=404)
         self.sightings.append(msgspec.json.decode(await request.read(), type=NodeSighting))
         await self._noted()
         return web.Response(status=204)

@@ -269,6 +269,7 @@ async def test_a_dead_engine_is_confirmed_and_never_started_again(server: FakeSe
         assert "signal 9" in ended.evidence
         assert "lock was taken over" in ended.evidence
         assert not endpoint.exists()
+        assert not (engine_folder(data, 1) / "order.json").exists()  # for a program that comes late
     server.sightings.clear()
     async with running(server, data):  # it still has the order to run epoch 1
         await server.until(in_state(1, EngineState.ENDED))
@@ -456,6 +457,38 @@ async def test_a_server_that_forgot_is_told_everything(server: FakeServer, data:
         server.sightings.clear()
         seen = await server.until(listed)
         assert seen.sequence > before.sequence
+
+
+async def test_an_agent_that_the_server_does_not_know_registers_again(server: FakeServer, data: Path) -> None:
+    async with running(server, data):
+        await server.until(listed)
+        server.sightings.clear()
+        server.registrations.clear()
+        server.unknown = True
+        await server.until(listed)
+    assert len(server.registrations) == 1
+
+
+async def test_what_a_program_lists_unasked_is_reported(server: FakeServer, data: Path) -> None:
+    async with running(server, data):
+        disk = (await server.until(listed)).disks[0].uid
+        await server.order(records.create(disk))
+        await server.until(lambda seen: bool(seen.disks[0].replicas))
+        await server.order(
+            records.create(disk), records.settle(disk)
+        )  # its fake seals without a word of the agent
+        seen = await server.until(lambda seen: seen.disks[0].replicas[0].sealed == (4, 1))
+        assert not seen.disks[0].replicas[0].empty
+
+
+async def test_a_program_is_not_started_on_another_disk(server: FakeServer, data: Path) -> None:
+    async with running(server, data):
+        await server.until(listed)
+        (disk_folder(data) / "disk.json").unlink()
+        os.kill(starts(disk_folder(data))[0], signal.SIGKILL)
+        seen = await server.until(lambda seen: "is it mounted" in seen.disks[0].trouble)
+        assert not seen.disks[0].complete
+    assert len(starts(disk_folder(data))) == 1
 
 
 # Hostile and odd.

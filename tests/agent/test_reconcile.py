@@ -262,12 +262,32 @@ def test_a_disk_that_was_not_listed_is_not_complete() -> None:
     assert seen(disk(held=())).disks[0].complete
 
 
-def test_a_replica_without_a_standing_is_damaged() -> None:
+def test_a_folder_is_gone_only_by_a_list_newer_than_every_answer() -> None:
+    gone = DeleteReplica(disk=DISK, replica=records.R1, volume=records.VOLUME, era=0, version=9)
+
+    def seen(order: Order | None, **changes: object) -> tuple[str, ...]:
+        given = orders(order) if order else None
+        return sighting_of(given, running(disks=(disk(**changes),))).disks[0].gone
+
+    assert seen(gone) == ("r-1",)
+    assert seen(None) == ()
+    assert seen(records.create()) == ()
+    assert seen(gone, held=None) == ()
+    assert seen(gone, held=(held(),)) == ()
+    assert seen(gone, awaited=frozenset({("list",)})) == ()
+    assert seen(gone, awaited=frozenset({("create", "r-1")})) == ()
+    assert seen(gone, awaited=frozenset({("create", "r-2")})) == ("r-1",)
+
+
+def test_only_damage_that_was_reported_is_damage() -> None:
     broken = wire.Held(
         replica="r-1", volume="", empty=False, document_version=0, used=0, open=False, damaged="bad header"
     )
-    mute = msgspec.structs.replace(broken, damaged=None)
-    for folder in (broken, mute):
-        (seen,) = sighting_of(None, running(disks=(disk(held=(folder,)),))).disks[0].replicas
-        assert seen.damaged
-        assert not seen.empty
+    mute = msgspec.structs.replace(broken, damaged=None, empty=True)
+    damaged, unknown = (
+        sighting_of(None, running(disks=(disk(held=(folder,)),))).disks[0].replicas[0]
+        for folder in (broken, mute)
+    )
+    assert damaged.damaged == "bad header"
+    assert unknown.damaged == ""
+    assert not unknown.empty  # an empty folder says its attempt

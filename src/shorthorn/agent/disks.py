@@ -15,14 +15,15 @@ from typing import Final
 import msgspec
 
 from shorthorn.agent.files import FileLock, read_small, who_has_open, write_durably
-from shorthorn.agent.node_folder import DiskEntry
+from shorthorn.agent.node_folder import DiskEntry, check_disk
 from shorthorn.agent.processes import Process, last_words
 from shorthorn.agent.program_links import Link, Taker
 from shorthorn.agent.reconcile import TellDisk
-from shorthorn.agent.running import DiskRuns, Told
+from shorthorn.agent.running import LIST, DiskRuns, Told
 from shorthorn.agent.surroundings import Surroundings
 from shorthorn.agent.tasks import Tasks
 from shorthorn.core.model.ids import ClusterUid, DiskUid, TaskId
+from shorthorn.errors import ShorthornError
 from shorthorn.links import program_lines as wire
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,6 @@ RETRY_S: Final = 5.0
 
 FREE_STEP: Final = 64 << 20
 """Free space is told in steps of this many bytes, so that writing alone is no news every time."""
-
-LIST: Final[Told] = ("list",)
 
 
 class Disk:
@@ -86,6 +85,7 @@ class Disk:
             linked=self.link is not None,
             held=None if self._held is None else tuple(self._held[key] for key in sorted(self._held)),
             probes=dict(self._probes),
+            awaited=frozenset(self._awaited.values()),
             told=frozenset(self._told),
             targets=dict(self._targets),
             tasks=self._tasks.views(),
@@ -112,16 +112,23 @@ class Disk:
 
     async def _run_once(self, cluster: ClusterUid) -> str:
         """Find the program or start it, and wait for its end. Why there is none now."""
-        lock = FileLock.take(self.lock_file)
+        lock = None
         try:
+            lock = FileLock.take(self.lock_file)
             if lock is None:
                 self.process = self._find()
             else:
+                check_disk(self.entry)
                 write_durably(self.path / "boot", self._around.machine.boot_id.encode())
                 lock.release()
                 self.process = self._start(cluster)
         except OSError as error:
             return f"its replica program can't be started: {error}"
+        except ShorthornError as error:
+            return error.message
+        finally:
+            if lock is not None:
+                lock.release()
         if self.process is None:
             return "its replica program is not to be found, but its lock is held"
         self._down = ""
@@ -245,11 +252,6 @@ class Disk:
         elif self.link is not None:
             self.link.send(wire.List(id=self._await_result(LIST)))
 
-    def list_again(self) -> None:
-        """Something happened that changes replicas without their program saying so: have them listed."""
-        if self._held is not None:
-            self._list()
-
     def _take(self, link: Link, message: wire.FromProgram) -> None:
         if self.link is not link:
             return
@@ -300,6 +302,8 @@ class Disk:
         words = f"{' '.join(told[:2])}: {' '.join(why.split())[:300]}"
         log.warning("%s: %s", self, words)
         self._failures[told] = words
+        if told != LIST:
+            self._list()
         asyncio.get_running_loop().call_later(RETRY_S, self._retry, told)
 
     def _retry(self, told: Told) -> None:

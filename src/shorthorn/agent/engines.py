@@ -1,7 +1,7 @@
 """The engines of this node: started once per epoch, found again, told, ended, their death confirmed.
 
-The end of an engine is confirmed by its lock, which the agent takes and keeps until the folder is forgotten: a program
-of that epoch that came late would find it taken (docs/protocol.md, B2, B15, C). Which engine should run is
+The end of an engine is confirmed by its lock: the agent takes it and, while it holds it, withdraws the order file, so a
+program of that epoch that came late would find no order (docs/protocol.md, B2, B15, C). Which engine should run is
 `reconcile`'s to say.
 """
 
@@ -36,7 +36,7 @@ from shorthorn.agent.surroundings import Surroundings
 from shorthorn.core.model.ids import ClusterUid, Epoch, VolumeUid
 from shorthorn.core.model.order import RunEngine
 from shorthorn.core.model.world import Settings
-from shorthorn.errors import Invalid
+from shorthorn.errors import Damaged, Invalid
 from shorthorn.links import program_lines as wire
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,8 @@ CLOSE_SLACK_S: Final = 10.0
 
 RETRY_S: Final = 5.0
 """Between two looks for a program that is not installed."""
+
+CLOSE: Final[Told] = ("close",)
 
 Key = tuple[VolumeUid, Epoch]
 
@@ -70,7 +72,6 @@ class Engine:
         self.trouble = ""
         self.ending = False
         self.closing = False
-        self.lock: FileLock | None = None
 
     @property
     def lock_file(self) -> Path:
@@ -110,6 +111,7 @@ class Engines:
         self._engines: dict[Key, Engine] = {}
         self.last = around.folder.last_epochs()
         self.held_back: dict[Key, str] = {}
+        self._start_no_more = False
 
     def views(self) -> tuple[EngineRuns, ...]:
         """What runs and what has ended, in order."""
@@ -181,20 +183,25 @@ class Engines:
             log.info("%s: told to end, process %d", engine, engine.process.pid)
             self._around.group.create_task(_end(engine, engine.process, grace_s))
 
-    def close(self, engine: Engine) -> None:
-        """Ask a linked engine to close its session; one that is not linked is ended by signal."""
-        if engine.link is not None:
-            engine.link.send(wire.Close())
-        elif engine.process is not None:
-            engine.process.signal(signal.SIGTERM)
+    def close_all(self) -> list[tuple[str, Process]]:
+        """Start none any more and have every engine close its session: those that will end, by name.
+
+        One that is not linked is asked by signal. May be called twice.
+        """
+        self._start_no_more = True
+        for engine in self.live:
+            if engine.link is not None and CLOSE not in engine.told:
+                engine.told.add(CLOSE)
+                engine.link.send(wire.Close())
+            elif engine.link is None and engine.process is not None:
+                engine.process.signal(signal.SIGTERM)
+        return [(str(engine), engine.process) for engine in self.live if engine.process is not None]
 
     def let_go(self) -> None:
-        """Watch no more and keep no locks; what runs runs on."""
+        """Watch no more; what runs runs on."""
         for engine in self._engines.values():
             if engine.process is not None:
                 engine.process.forget()
-            if engine.lock is not None:
-                engine.lock.release()
 
     # Starting.
 
@@ -229,6 +236,9 @@ class Engines:
             await asyncio.to_thread(
                 make_engine_folder, self._around.folder, engine.volume, engine.epoch, order, boot
             )
+            if self._start_no_more:
+                self._confirm(engine, "it was not started: the node's programs are being ended")
+                return
             engine.process = self._spawn(engine, endpoint)
         except OSError as error:
             log.error("%s can't be started: %s", engine, error)  # noqa: TRY400 - one line
@@ -315,20 +325,33 @@ class Engines:
 
     def _confirm(self, engine: Engine, evidence: str) -> bool:
         """Take the lock over: evidence that nothing of the engine lives. The endpoint goes with it (A16)."""
-        engine.lock = FileLock.take(engine.lock_file)
-        if engine.lock is None:
+        lock = FileLock.take(engine.lock_file)
+        if lock is None:
             return False
+        try:
+            self._withdraw_order(engine)
+        finally:
+            lock.release()
         engine.evidence, engine.ending, engine.status, engine.trouble = evidence, False, None, ""
-        self._remove_endpoint(engine)
         log.info("%s has ended: %s", engine, evidence)
         return True
 
-    def _remove_endpoint(self, engine: Engine) -> None:
+    def _withdraw_order(self, engine: Engine) -> None:
+        """Nothing can serve by it from now on. Kept under another name, for people."""
+        ended = engine.folder / "order.ended.json"
+        with contextlib.suppress(FileNotFoundError):
+            (engine.folder / "order.json").replace(ended)
+            sync_folder(engine.folder)
+        if ended.exists():
+            self._remove_endpoint(engine, ended)
+
+    def _remove_endpoint(self, engine: Engine, order_file: Path) -> None:
         """Unless another engine of the hold has taken the path: that one is started only after this end."""
         try:
-            order = msgspec.json.decode(read_small(engine.folder / "order.json"), type=wire.SessionOrder)
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-            return  # never written whole, so never started
+            order = msgspec.json.decode(read_small(order_file), type=wire.SessionOrder)
+        except (msgspec.MsgspecError, UnicodeDecodeError, Damaged) as error:
+            log.warning("%s: its order can't be read: %s", engine, error)
+            return
         endpoint = Path(order.endpoint)
         newer = any(e.volume == engine.volume and e.epoch > engine.epoch for e in self._engines.values())
         if endpoint.parent == self._around.folder.nbd and not newer:
@@ -345,8 +368,6 @@ class Engines:
         self._around.folder.write_last_epoch(engine.volume, self.last[engine.volume])
         shutil.rmtree(engine.folder)
         sync_folder(engine.folder.parent)
-        if engine.lock is not None:
-            engine.lock.release()
         del self._engines[engine.volume, engine.epoch]
         log.info("%s is forgotten: no order is about it", engine)
         self._around.changed()

@@ -174,7 +174,7 @@ class NodeFolder:
             known = disks.get(option.name)
             disks[option.name] = _renewed(known, option) if known else _adopted(option, ids)
         for disk in disks.values():
-            _check_disk(disk)
+            check_disk(disk)
         node = msgspec.structs.replace(self.node, disks=tuple(disks[name] for name in sorted(disks)))
         if node != self.node or not (self.path / "node.json").exists():
             self._write(node)
@@ -227,8 +227,10 @@ def _adopted(option: DiskOption, ids: Ids) -> DiskEntry:
     return DiskEntry(name=option.name, uid=_decode(file, DiskFile).uid, path=str(path), size=size)
 
 
-def _check_disk(disk: DiskEntry) -> None:
-    """The folder is there and is this disk: never a new one where it should be (it may only be not mounted)."""
+def check_disk(disk: DiskEntry) -> None:
+    """Raises `Invalid` or `Damaged` unless the folder is there and is this disk. Never makes one: it may only be not
+    mounted, and an empty folder in its place would look like the loss of every replica.
+    """
     if disk.size < 0:
         raise Invalid(f"disk {disk.name} has a negative size")
     try:

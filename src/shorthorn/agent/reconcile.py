@@ -110,6 +110,11 @@ def engine_of(order: msgspec.Struct) -> tuple[VolumeUid, Epoch] | None:
     return None
 
 
+def create_told(replica: ReplicaId) -> Told:
+    """Names the order to make a replica's folder."""
+    return ("create", replica)
+
+
 def _run_engine(order: RunEngine, running: Running) -> Iterator[Action]:
     key = engine_of(order)
     if key is None:
@@ -189,7 +194,7 @@ def _folder(
 
 def _create(cluster: ClusterUid, disk: DiskRuns, order: CreateReplica, *, there: bool) -> Iterator[Action]:
     replica = order.volume.replica(ReplicaId(order.replica))
-    told = ("create", order.replica)
+    told = create_told(order.replica)
     if replica is not None and not there and told not in disk.told:
         yield TellDisk(disk=disk.uid, told=told, message=create_of(cluster, order, replica))
 

@@ -5,14 +5,14 @@ Changes that come together are told together. Whether a sighting is news is judg
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
 
 from shorthorn.agent.backoff import Backoff
-from shorthorn.core.model.sighting import NodeSighting, TaskState
-from shorthorn.errors import ShorthornError
+from shorthorn.core.model.sighting import NodeSighting
+from shorthorn.errors import RequestError, ShorthornError
 from shorthorn.links.messages import Beat
 from shorthorn.links.server_link import ServerLink
 
@@ -29,15 +29,17 @@ PAUSE_S: Final = 0.05
 
 
 class Reports:
-    """Sends what `look` returns."""
+    """Sends what `look` returns. `refused` is called when the server will not hear this node as it is."""
 
     def __init__(
-        self, server: ServerLink, look: Callable[[], NodeSighting], beaten: Callable[[], None]
+        self,
+        server: ServerLink,
+        look: Callable[[], NodeSighting],
+        refused: Callable[[], Awaitable[None]],
     ) -> None:
-        """`beaten` is called with every beat: the one tick that an idle agent has."""
         self._server = server
         self._look = look
-        self._beaten = beaten
+        self._refused = refused
         self._changed = asyncio.Event()
         self._sequence = 0
         self._told: NodeSighting | None = None
@@ -57,6 +59,8 @@ class Reports:
                     log.warning("sightings do not reach the server: %s", error.message)
                 self._told = None
                 await backoff.pause()
+                if isinstance(error, RequestError):
+                    await self._refused()
                 continue
             if backoff.failing:
                 log.info("sightings reach the server again")
@@ -86,7 +90,6 @@ class Reports:
                 async with asyncio.timeout_at(beat_at):
                     await self._changed.wait()
             except TimeoutError:
-                self._beaten()
                 return
             await asyncio.sleep(TOGETHER_S)
             self._changed.clear()
@@ -95,9 +98,7 @@ class Reports:
 
 
 def _news(told: NodeSighting, seen: NodeSighting) -> bool:
-    """Whether the server should hear it. The age of a failed task is news with each beat: its next try hangs on it."""
-    if any(task.state is TaskState.FAILED for task in seen.tasks):
-        return True
+    """Whether the server should hear it. It carries on the ages of tasks by itself."""
     return _ageless(told) != _ageless(seen)
 
 

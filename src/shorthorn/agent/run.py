@@ -35,9 +35,6 @@ from shorthorn.ports.machine import LinuxIdentity
 
 log = logging.getLogger(__name__)
 
-BEATS_A_LIST: Final = 15
-"""Every 30 s replica folders are listed: a replica used from another node changes without a word to its own agent."""
-
 CLOSE_S: Final = 40.0
 """Bound on closing all engines when no settings are known yet: the default of `Settings.close_s` and some more."""
 
@@ -56,7 +53,6 @@ class Agent:
         self._orders: NodeOrders | None = None
         self._end_programs = False
         self._closing = False
-        self._beats = 0
         self._disks: Disks | None = None
         self._engines: Engines | None = None
         self._reports: Reports | None = None
@@ -117,7 +113,7 @@ class Agent:
         asks = Asks(server, group)
         engines = self._engines = Engines(around, asks.begin)
         disks = self._disks = Disks(around)
-        reports = self._reports = Reports(server, self._sighting, self._on_beat)
+        reports = self._reports = Reports(server, self._sighting, lambda: self._join(server))
         self._around = around
 
         def ended(link: Link) -> None:
@@ -150,8 +146,7 @@ class Agent:
         """Register, then report and follow orders for ever."""
         around = self._around
         known = around.folder.node.cluster is not None
-        registered = await self._register(server)
-        around.folder.join(registered.cluster)
+        await self._join(server)
         if not known:
             self._keep_disks()
         around.group.create_task(reports.send())
@@ -166,8 +161,13 @@ class Agent:
         for disk in disks.all:
             around.group.create_task(disk.keep(cluster))
 
+    async def _join(self, server: ServerLink) -> None:
+        """Register: at the start, and again when the server does not know this node or this boot of it."""
+        registered = await self._register(server)
+        self._around.folder.join(registered.cluster)
+
     async def _register(self, server: ServerLink) -> Registered:
-        """Wait for the server and join its cluster. A refusal is for a person to see: it ends the agent."""
+        """Wait for the server to take this node in. A refusal is for a person to see: it ends the agent."""
         around = self._around
         registration = Registration(
             node=around.node,
@@ -248,12 +248,6 @@ class Agent:
         self._changed.set()
         if self._reports is not None:
             self._reports.changed()
-
-    def _on_beat(self) -> None:
-        self._beats += 1
-        if self._beats % BEATS_A_LIST == 0 and self._disks is not None:
-            for disk in self._disks.all:
-                disk.list_again()
 
     def _running(self) -> Running:
         around = self._around

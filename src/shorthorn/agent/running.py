@@ -1,6 +1,7 @@
 """What runs on the node, as one frozen view: the input of `reconcile` and of `sighting`."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -9,6 +10,10 @@ from shorthorn.links.program_lines import Held, Status, Target, TaskReport
 
 Told = tuple[str, ...]
 """Names something that was told to a program on its present link, such as ("leave", replica)."""
+
+
+LIST: Final[Told] = ("list",)
+"""The order to list every folder of a disk."""
 
 
 class EngineRuns(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +46,8 @@ class TaskRuns(msgspec.Struct, frozen=True, kw_only=True):
 class DiskRuns(msgspec.Struct, frozen=True, kw_only=True):
     """A disk and its replica program. `held` is sorted by replica, None until the program has listed its folders.
 
-    `probes` are the removals that each replica answered a probe for last. `told`, and `targets` of each task, are what
+    `probes` are the removals that each replica answered a probe for last; `awaited` are the orders, the list among them,
+    that the program has not answered yet. `told`, and `targets` of each task, are what
     was told on the present link.
     """
 
@@ -52,6 +58,7 @@ class DiskRuns(msgspec.Struct, frozen=True, kw_only=True):
     linked: bool = False
     held: tuple[Held, ...] | None = None
     probes: Mapping[str, str] = msgspec.field(default_factory=dict)
+    awaited: frozenset[Told] = frozenset()
     told: frozenset[Told] = frozenset()
     targets: Mapping[str, tuple[Target, ...]] = msgspec.field(default_factory=dict)
     tasks: tuple[TaskRuns, ...] = ()

@@ -1,7 +1,7 @@
 """What the agent tells the server: everything that it has seen, from what runs and what is ordered. Pure."""
 
-from shorthorn.agent.reconcile import engine_of
-from shorthorn.agent.running import DiskRuns, EngineRuns, Running, TaskRuns
+from shorthorn.agent.reconcile import create_told, engine_of
+from shorthorn.agent.running import LIST, DiskRuns, EngineRuns, Running, TaskRuns
 from shorthorn.core.model.ids import Attempt, Epoch, Membership, ReplicaId, VolumeUid
 from shorthorn.core.model.order import CloseEngine, DeleteReplica, NodeOrders, RunEngine, RunTask
 from shorthorn.core.model.sighting import (
@@ -42,12 +42,13 @@ def _disk(orders: NodeOrders | None, disk: DiskRuns) -> DiskSighting:
 
 
 def _gone(orders: NodeOrders | None, disk: DiskRuns) -> tuple[ReplicaId, ...]:
-    """What is ordered deleted and is not there: by the whole list of folders, and with no making of it unanswered."""
-    if disk.held is None or orders is None:
+    """Replicas of the delete orders that are not there and can't come any more.
+
+    The list is newer than every answer, and no order to make one is unanswered.
+    """
+    if orders is None or disk.held is None or LIST in disk.awaited:
         return ()
     there = {held.replica for held in disk.held}
-    making = {told[1] for told in disk.told if told[0] == "create"}
-    deleting = {told[1] for told in disk.told if told[0] == "delete"}
     return tuple(
         sorted(
             order.replica
@@ -55,7 +56,7 @@ def _gone(orders: NodeOrders | None, disk: DiskRuns) -> tuple[ReplicaId, ...]:
             if isinstance(order, DeleteReplica)
             and order.disk == disk.uid
             and order.replica not in there
-            and (order.replica not in making or order.replica in deleting)
+            and create_told(order.replica) not in disk.awaited
         )
     )
 
@@ -67,13 +68,13 @@ def _replica(held: Held, probe: str) -> ReplicaSighting:
         replica=ReplicaId(held.replica),
         volume=VolumeUid(held.volume),
         attempt=Attempt(attempt),
-        empty=held.empty,
+        empty=held.empty and standing is not None,
         open=held.open,
         sealed=(Epoch(epoch), Attempt(attempt)),
         m=Membership(standing.m if standing else 0),
         torn=bool(standing and standing.torn),
         failed=(standing.failed or "") if standing else "",
-        damaged=held.damaged or ("" if standing else "its program says nothing of its standing"),
+        damaged=held.damaged or "",
         document_version=held.document_version,
         used=held.used,
         probe=probe,

@@ -25,10 +25,7 @@ TERM_S: Final = 5.0
 
 async def end_all_engines(engines: Engines, close_s: float) -> None:
     """Have every engine close its session; kill those that do not end in time."""
-    live = [(str(engine), engine.process) for engine in engines.live if engine.process is not None]
-    for engine in engines.live:
-        engines.close(engine)
-    await _end_in_time(live, close_s)
+    await _end_in_time(engines.close_all(), close_s)
 
 
 async def end_all_replica_programs(disks: Disks, close_s: float) -> None:
