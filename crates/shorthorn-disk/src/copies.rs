@@ -16,7 +16,8 @@ const PIECE: u64 = 64;
 /// What [`ReplicaFiles::hash`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hashed {
-    /// BLAKE3 over, for each block, its state (0 zero, 1 good, 2 bad) and, unless zero, its content.
+    /// BLAKE3 over one byte a block, its state (0 zero, 1 good, 2 bad), and then the BLAKE3 of the contents of the blocks
+    /// that are not zero, joined.
     pub digest: [u8; 32],
     /// Whether a block is bad.
     pub bad: bool,
@@ -102,27 +103,27 @@ impl<D: Disk> ReplicaFiles<D> {
         count: u64,
         blocks: &mut Vec<u8>,
     ) -> Result<Hashed, DiskError> {
-        let mut hasher = blake3::Hasher::new();
+        // Contents by themselves: in long runs BLAKE3 is several times as fast as with a state before each block.
+        let (mut states, mut contents) = (blake3::Hasher::new(), blake3::Hasher::new());
         let mut bad = false;
         let mut done = 0;
         while done < count {
-            let some = PIECE.min(count - done);
-            blocks.resize(some as usize * BLOCK, 0);
+            let some = PIECE.min(count - done) as usize;
+            blocks.resize(some * BLOCK, 0);
             self.load(first + done, blocks)?;
-            for (state, block) in self.states.iter().zip(blocks.chunks_exact(BLOCK)) {
-                match state {
-                    BlockState::Zero => hasher.update(&[0]),
-                    BlockState::Good { .. } => hasher.update(&[1]).update(block),
-                    BlockState::Bad { .. } => {
-                        bad = true;
-                        hasher.update(&[2]).update(block)
-                    }
-                };
+            for state in &self.states {
+                states.update(&[state_byte(state)]);
+                bad |= matches!(state, BlockState::Bad { .. });
             }
-            done += some;
+            let zero = |index: usize| matches!(self.states[index], BlockState::Zero);
+            for (from, to) in runs(some, zero).filter(|run| !zero(run.0)) {
+                contents.update(&blocks[from * BLOCK..to * BLOCK]);
+            }
+            done += some as u64;
         }
+        states.update(contents.finalize().as_bytes());
         Ok(Hashed {
-            digest: *hasher.finalize().as_bytes(),
+            digest: *states.finalize().as_bytes(),
             bad,
         })
     }
@@ -231,6 +232,14 @@ impl<D: Disk> ReplicaFiles<D> {
         }
         self.regions.set_resolved(region);
         Ok(())
+    }
+}
+
+fn state_byte(state: &BlockState) -> u8 {
+    match state {
+        BlockState::Zero => 0,
+        BlockState::Good { .. } => 1,
+        BlockState::Bad { .. } => 2,
     }
 }
 

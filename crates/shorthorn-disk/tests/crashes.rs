@@ -390,10 +390,11 @@ impl Run {
                         sum: block_sum(bytes)
                     }
                 );
-                hasher.update(&[1]).update(bytes);
+                hasher.update(&[1]);
                 data.extend_from_slice(bytes);
             }
         }
+        hasher.update(blake3::hash(&data).as_bytes());
         assert!(blocks.data[..] == data[..]);
         assert_eq!(
             (hashed.digest, hashed.bad),
