@@ -1,4 +1,6 @@
 //! Whole worlds, many seeds: with all rules in place nothing that clients see is impossible.
+//!
+//! `SEEDS_FROM` and `SEEDS` (numbers) in the environment choose other seeds: how a failure is repeated, and long runs.
 
 #![allow(missing_docs, reason = "a test")]
 
@@ -6,11 +8,17 @@ mod world;
 
 use world::{Chances, Stats};
 
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 fn holds(seeds: u64, chances: &Chances) -> Stats {
-    match world::run_seeds(0..seeds, chances) {
+    let from = number("SEEDS_FROM").unwrap_or(0);
+    let seeds = number("SEEDS").unwrap_or(seeds);
+    match world::run_seeds(from..from + seeds, chances) {
         Ok(stats) => stats,
         Err((seed, violation, trace)) => {
-            let last = trace.len().saturating_sub(60);
+            let last = trace.len().saturating_sub(80);
             panic!("seed {seed}: {violation:?}\n{}", trace[last..].join("\n"));
         }
     }

@@ -83,14 +83,17 @@ impl Engine {
         tally: Tally,
         out: &mut Vec<Effect>,
     ) {
-        if tally.full.is_empty() && tally.bad.is_empty() {
+        // Who has left meanwhile does not count.
+        let applied = tally.applied.both(self.needed);
+        let full = tally.full.both(self.needed);
+        let bad = tally.bad.both(self.needed);
+        if full.is_empty() && bad.is_empty() {
             return self.finish(now, key, Ok(ClientAnswer::Done), out);
         }
-        let applied = tally.applied.both(self.needed);
-        let (from, to, result) = match (tally.full.first(), applied.first()) {
-            (Some(full), _) => (full, applied, Err(ClientError::NoSpace)),
-            (None, Some(done)) => (done, tally.bad.both(self.needed), Ok(ClientAnswer::Done)),
-            (None, None) => return self.finish(now, key, Err(ClientError::Io), out),
+        let (sources, to, result) = match (full.is_empty(), applied.is_empty()) {
+            (false, _) => (full, applied, Err(ClientError::NoSpace)),
+            (true, false) => (applied, bad, Ok(ClientAnswer::Done)),
+            (true, true) => return self.finish(now, key, Err(ClientError::Io), out),
         };
         let Some(call) = self.client_mut(key) else {
             return;
@@ -98,7 +101,7 @@ impl Engine {
         let (first, _) = blocks_of(call.offset, call.length);
         let offset = first * u64::from(BLOCK_BYTES);
         call.step = Step::Mend(Mend {
-            from,
+            sources,
             to,
             result,
             fua,
@@ -112,13 +115,14 @@ impl Engine {
     /// Fetches the chunk at the mend's offset; at the end the client is told.
     fn mend_chunk(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
         let needed = self.needed;
+        let reachable = needed.without(self.leave.down());
         let Some(call) = self.client_mut(key) else {
             return;
         };
         let Step::Mend(mend) = &call.step else {
             return;
         };
-        let (offset, from) = (mend.offset, mend.from);
+        let (offset, sources) = (mend.offset, mend.sources);
         let nobody = mend.to.both(needed).is_empty();
         let next = chunk(call, offset).filter(|_| !nobody);
         let Step::Mend(mend) = &mut call.step else {
@@ -130,6 +134,11 @@ impl Engine {
         };
         mend.length = length;
         mend.pieces = None;
+        let Some(from) = sources.both(reachable).first() else {
+            // Their content went with them: who applied the change differs from who did not.
+            let why = "all that had its content left while a change was made whole".to_owned();
+            return self.end(now, false, why, out);
+        };
         let request = Request::Fetch { offset, length };
         self.send(now, key, ReplicaSet::only(from), request, out);
     }
@@ -213,11 +222,10 @@ impl Engine {
             return;
         };
         if mend.pieces.is_some() {
-            return self.mend_piece(now, key, out);
+            self.mend_piece(now, key, out);
+        } else {
+            self.mend_chunk(now, key, out);
         }
-        // Its content went with it: who applied the change may still differ from who did not.
-        let from = mend.from;
-        self.fail(now, from, "it left while a change was made whole", out);
     }
 
     fn client_mut(&mut self, key: Key) -> Option<&mut ClientCall> {

@@ -108,8 +108,8 @@ pub(super) enum Found {
 /// Making a change whole: chunk by chunk the content of one replica is written to others.
 #[derive(Debug)]
 pub(super) struct Mend {
-    /// Whose content it is.
-    pub from: ReplicaIndex,
+    /// Whose content it is: the same on all of them.
+    pub sources: ReplicaSet,
     /// Who gets it.
     pub to: ReplicaSet,
     /// What the client is told afterwards.

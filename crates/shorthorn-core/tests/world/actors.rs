@@ -10,7 +10,7 @@ use shorthorn_wire::BLOCK_BYTES;
 use shorthorn_wire::agent::{Answer, Ask, CopyOrder, CopyWork, SessionOrder};
 use shorthorn_wire::message::{Document, Reply, Request, Tag};
 
-use super::node::{content_of, value_of};
+use super::node::{Node, content_of, value_of};
 use super::record::{Committed, Phase};
 use super::{BLOCKS, Calling, Violation, World};
 
@@ -444,13 +444,17 @@ impl World {
         Ok(())
     }
 
-    /// Settled: all in-sync replicas are equal, on disk, without marks.
+    /// Settled: all in-sync replicas are equal, on disk, without marks. Rot is not the protocol's.
     fn check_settled(&self) -> Result<(), Violation> {
+        let values = |node: &Node| -> Vec<(u64, u64)> {
+            let cells = node.disk.iter();
+            cells.map(|(block, cell)| (*block, cell.value)).collect()
+        };
         let members = self.record.in_sync();
         let first = &self.nodes[members[0]];
         for index in &members {
             let node = &self.nodes[*index];
-            if node.disk != first.disk {
+            if values(node) != values(first) {
                 let why = format!("settled, but {} differs from {}", node.name, first.name);
                 return Err(Violation(why));
             }
@@ -504,9 +508,14 @@ impl World {
             length: blocks.len() as u64 * BLOCK,
             op: kind.clone(),
         };
-        self.note(format!(
-            "client {client} calls {op}: {kind:.20?} of {blocks:?}"
-        ));
+        let shown = match kind {
+            ClientOp::Read => "read",
+            ClientOp::Write { fua: true, .. } => "write, on disk,",
+            ClientOp::Write { .. } => "write",
+            ClientOp::Zero { .. } => "zero",
+            _ => "flush",
+        };
+        self.note(format!("client {client} calls {op}: {shown} {blocks:?}"));
         self.clients[client] = Some(Calling {
             op,
             actor,
