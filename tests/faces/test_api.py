@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import pytest
 
 from tests.faces.conftest import Server
 
+NO_HEADERS: Mapping[str, str] = {}
+
 
 def call(
-    server: Server, method: str, path: str, body: bytes | None = None, **headers: str
+    server: Server, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = NO_HEADERS
 ) -> tuple[int, Any]:
     connection = http.client.HTTPConnection(*server.address, timeout=10)
     try:
-        connection.request(method, path, body, headers)
+        connection.request(method, path, body, dict(headers))
         response = connection.getresponse()
         text = response.read()
         if response.status >= 400:
@@ -116,7 +119,7 @@ def test_a_truncated_request_changes_nothing(server: Server) -> None:
     "headers", [{"Host": "evil.example"}, {"Host": "127.0.0.1", "Origin": "http://evil.example"}]
 )
 def test_calls_of_other_sites_pages_are_refused(server: Server, headers: dict[str, str]) -> None:
-    assert call(server, "GET", "/v1/status", **headers)[0] == 403
+    assert call(server, "GET", "/v1/status", headers=headers)[0] == 403
 
 
 def test_the_document_served_is_the_one_checked_in(server: Server) -> None:

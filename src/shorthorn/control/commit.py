@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from shorthorn.control.records import NODES, VOLUMES, Records
+from shorthorn.core.invariants.finding import Severity
+from shorthorn.core.invariants.step import check_step
 from shorthorn.core.lifecycle import law, nodes
 from shorthorn.core.lifecycle.events import Created, NodeEvent, NodeRegistered
 from shorthorn.core.lifecycle.outcome import Accepted, RefusalKind, Refused
@@ -18,7 +20,7 @@ from shorthorn.core.model.journal import JournalLine
 from shorthorn.core.model.node import Node
 from shorthorn.core.model.volume import Volume
 from shorthorn.core.planning.plan import Claim, Release
-from shorthorn.errors import OutcomeUnknown, Unavailable
+from shorthorn.errors import OutcomeUnknown, ShorthornError, Unavailable
 from shorthorn.ports.clock import Clock
 from shorthorn.ports.store import ABSENT, Conflict, Done, NewEntry, Store, Unknown, Write
 from shorthorn.store import Document
@@ -29,6 +31,12 @@ TRIES_MAX = 16
 
 Decision = Callable[[Volume, Sequence[Node | None]], Accepted[Volume] | Refused]
 """The law's answer about a volume and the nodes that it rests on; the commit names those nodes as unchanged."""
+
+
+class InvariantBroken(ShorthornError):
+    """A change that the law accepted would break an invariant: our bug. Nothing was recorded."""
+
+    code = "bug"
 
 
 class Committer:
@@ -86,6 +94,8 @@ class Committer:
                 answer = decide(document.value, [None if node is None else node.value for node in nodes_now])
             if isinstance(answer, Refused) or not answer.changed:
                 return answer
+            if answer.value is not None:
+                _check(document.value, answer.value)
             guards = {
                 NODES.key(name): ABSENT if node is None else node.version
                 for name, node in zip(rests_on, nodes_now, strict=True)
@@ -198,6 +208,13 @@ class Committer:
             )
             for line in answer.lines
         ]
+
+
+def _check(before: Volume, after: Volume) -> None:
+    """The invariants stand beside the law, not in it: what it lets pass by mistake is stopped here."""
+    findings = [finding for finding in check_step(before, after) if finding.severity is Severity.BROKEN]
+    if findings:
+        raise InvariantBroken("; ".join(map(str, findings)))
 
 
 def name_key(name: VolumeName) -> str:

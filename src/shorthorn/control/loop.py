@@ -8,7 +8,7 @@ import asyncio
 import logging
 
 from shorthorn.control.changes import Changes
-from shorthorn.control.commit import Committer
+from shorthorn.control.commit import Committer, InvariantBroken
 from shorthorn.control.records import Records
 from shorthorn.control.sightings import Sightings
 from shorthorn.core.lifecycle.outcome import Accepted, Refused
@@ -84,6 +84,9 @@ class ControlLoop:
             except (OutcomeUnknown, Unavailable) as error:
                 log.warning("%s: %s", intent.volume, error)
                 certain = False
+                continue
+            except InvariantBroken as error:
+                log.error("%s: not recorded: %s", intent.volume, error)
                 continue
             if isinstance(answer, Refused):
                 log.info("%s: refused: %s", intent.volume, answer.why)

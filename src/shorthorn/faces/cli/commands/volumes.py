@@ -1,7 +1,6 @@
 """`shorthorn volume …`."""
 
 import sys
-import time
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -11,6 +10,9 @@ from shorthorn.errors import Invalid, NotNow
 from shorthorn.faces.cli import render
 from shorthorn.faces.cli.client import Client, quoted
 from shorthorn.faces.cli.options import DEFAULT, Common
+from shorthorn.ports.clock import SystemClock
+
+_CLOCK = SystemClock()
 
 WAIT_STEP_S = 20.0
 """One waiting call to the server; in between, the reason is shown again if it changed."""
@@ -184,10 +186,10 @@ def _count(text: str) -> int:
 
 def _wait(client: Client, name: str, states: tuple[str, ...], timeout_s: float) -> dict[str, Any]:
     """Wait for a state, saying what for whenever that changes. Raises `NotNow` when the time is over."""
-    end = time.monotonic() + timeout_s
+    end = _CLOCK.monotonic_s() + timeout_s
     told: list[str] = []
     while True:
-        step_s = max(0.0, min(WAIT_STEP_S, end - time.monotonic(), 2.0 if not told else WAIT_STEP_S))
+        step_s = max(0.0, min(WAIT_STEP_S, end - _CLOCK.monotonic_s(), 2.0 if not told else WAIT_STEP_S))
         query = f"?until={states[0]}&wait_s={step_s:.3f}"
         volume: dict[str, Any] = client.call("GET", _path(name, query), timeout_s=step_s + 10)
         if volume["state"] in states:
@@ -195,17 +197,17 @@ def _wait(client: Client, name: str, states: tuple[str, ...], timeout_s: float) 
         if volume["reasons"] != told and sys.stderr.isatty():
             told = volume["reasons"]
             print(f"{volume['state']}: {'; '.join(told)}", file=sys.stderr)
-        if time.monotonic() >= end:
+        if _CLOCK.monotonic_s() >= end:
             reasons = "; ".join(volume["reasons"]) or "no reason is known"
             raise NotNow(f"volume {name} is still {volume['state']} after {timeout_s:g} s: {reasons}")
 
 
 def _wait_gone(client: Client, name: str, timeout_s: float) -> None:
-    end = time.monotonic() + timeout_s
+    end = _CLOCK.monotonic_s() + timeout_s
     while any(
         v["name"] == name and v["state"] == "deleting" for v in client.call("GET", "/v1/volumes")["volumes"]
     ):
-        left_s = end - time.monotonic()
+        left_s = end - _CLOCK.monotonic_s()
         if left_s <= 0:
             raise NotNow(
                 f"volume {name} is still being deleted after {timeout_s:g} s; `volume explain {name}` says why"
