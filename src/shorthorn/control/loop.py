@@ -85,8 +85,8 @@ class ControlLoop:
                 log.warning("%s: %s", intent.volume, error)
                 certain = False
                 continue
-            except InvariantBroken as error:
-                log.error("%s: not recorded: %s", intent.volume, error)
+            except InvariantBroken:
+                log.exception("%s: not recorded", intent.volume)
                 continue
             if isinstance(answer, Refused):
                 log.info("%s: refused: %s", intent.volume, answer.why)

@@ -1,0 +1,171 @@
+"""The one way to change a record: what the store may do to a commit, the caller ends up with the truth."""
+
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+import pytest
+
+from shorthorn.control.commit import Committer, InvariantBroken, name_key
+from shorthorn.control.records import NODES, VOLUMES, Records
+from shorthorn.core.lifecycle import law
+from shorthorn.core.lifecycle.events import (
+    Created,
+    DeleteRequested,
+    NodeRegistered,
+    ReplicaLeaving,
+    ReplicaPlaced,
+)
+from shorthorn.core.lifecycle.law import attach
+from shorthorn.core.lifecycle.outcome import Accepted, RefusalKind, Refused
+from shorthorn.core.lifecycle.requests import AttachRequested
+from shorthorn.core.lifecycle.transition import Transition
+from shorthorn.core.model.ids import Holder, LayerId, VolumeName, VolumeUid
+from shorthorn.core.model.node import Disk
+from shorthorn.core.model.volume import Spec, Volume
+from shorthorn.core.planning.plan import Claim
+from shorthorn.errors import OutcomeUnknown, Unavailable
+from shorthorn.ports.clock import SystemClock
+from shorthorn.store import FaultyStore, MemoryStore
+from shorthorn.store.faulty import Fault, in_order
+from tests.core.examples import GIB, N1, R1, disk_of
+
+UID = VolumeUid("v1-uid")
+PLACED = ReplicaPlaced(replica=R1, node=N1, disk=disk_of(N1))
+CLAIM = Claim(node=N1, disk=disk_of(N1), replica=R1, size=GIB)
+
+
+class Bench:
+    """A committer over a store whose commits can go wrong."""
+
+    def __init__(self) -> None:
+        self.store = FaultyStore(MemoryStore())
+        self.records = Records(self.store)
+        self.committer = Committer(self.store, self.records, SystemClock())
+
+    async def volume(self) -> Volume | None:
+        document = await VOLUMES.get(self.store, UID)
+        return None if document is None else document.value
+
+    async def prepare(self) -> None:
+        await self.committer.register_node(
+            NodeRegistered(
+                name=N1, machine_id="m", boot_id="b", disks=(Disk(uid=disk_of(N1), size=2 * GIB),)
+            ),
+            "test",
+        )
+        assert isinstance(await self.committer.create_volume(created("v1", UID), "test"), Accepted)
+
+
+def created(name: str, uid: VolumeUid) -> Created:
+    return Created(name=VolumeName(name), uid=uid, size=GIB, spec=Spec(replicas=1), head=LayerId("l1"))
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    bench = Bench()
+    await bench.prepare()
+    yield bench
+    await bench.store.close()
+
+
+async def test_a_name_is_taken_once_and_free_again_after_the_deletion(bench: Bench) -> None:
+    again = await bench.committer.create_volume(created("v1", VolumeUid("other")), "test")
+    assert isinstance(again, Refused)
+    assert again.kind is RefusalKind.ALREADY_EXISTS
+    await bench.committer.change_volume(UID, DeleteRequested(), "test")
+    assert await bench.store.get(name_key(VolumeName("v1"))) is None
+    assert isinstance(
+        await bench.committer.create_volume(created("v1", VolumeUid("other")), "test"), Accepted
+    )
+
+
+async def test_the_space_of_a_replica_is_promised_in_the_commit_that_places_it(bench: Bench) -> None:
+    placed = await bench.committer.change_volume(UID, PLACED, "test", space=CLAIM)
+    assert isinstance(placed, Accepted)
+    node = await NODES.get(bench.store, N1)
+    assert node is not None
+    assert node.value.disks[0].committed == GIB
+    volume = await VOLUMES.get(bench.store, UID)
+    assert volume is not None
+    assert volume.version == node.version, "one commit"
+
+
+async def test_no_room_refuses_the_whole_commit(bench: Bench) -> None:
+    before = await bench.volume()
+    refused = await bench.committer.change_volume(
+        UID, PLACED, "test", space=msgspec.structs.replace(CLAIM, size=3 * GIB)
+    )
+    assert isinstance(refused, Refused)
+    assert refused.kind is RefusalKind.NO_CAPACITY
+    assert await bench.volume() == before
+
+
+async def test_after_a_conflict_the_law_is_asked_again(bench: Bench) -> None:
+    bench.store.decide = in_order([Fault.RIVAL, Fault.RIVAL])
+    assert isinstance(await bench.committer.change_volume(UID, PLACED, "test", space=CLAIM), Accepted)
+    volume = await bench.volume()
+    assert volume is not None
+    assert [r.id for r in volume.replicas] == [R1]
+
+
+async def test_a_store_that_always_conflicts_ends_in_try_again_not_in_a_loop(bench: Bench) -> None:
+    bench.store.decide = lambda _writes: Fault.RIVAL
+    with pytest.raises(Unavailable):
+        await bench.committer.change_volume(UID, PLACED, "test")
+
+
+@pytest.mark.parametrize(("fault", "happened"), [(Fault.REQUEST_LOST, False), (Fault.ANSWER_LOST, True)])
+async def test_an_unknown_outcome_is_told_and_asking_again_tells_the_truth(
+    bench: Bench, fault: Fault, happened: bool
+) -> None:
+    bench.store.decide = in_order([fault])
+    with pytest.raises(OutcomeUnknown):
+        await bench.committer.change_volume(UID, PLACED, "test", space=CLAIM)
+    volume = await bench.volume()
+    assert volume is not None
+    assert bool(volume.replicas) == happened
+    again = await bench.committer.change_volume(UID, PLACED, "test", space=CLAIM)
+    assert isinstance(again, Accepted)
+    after = await bench.volume()
+    assert after is not None
+    assert [r.id for r in after.replicas] == [R1]
+
+
+async def test_an_attachment_rests_on_the_node_as_it_is_at_the_commit(bench: Bench) -> None:
+    event = AttachRequested(holder=Holder("pod"), node=N1)
+    seen: list[int] = []
+
+    def cordon_meanwhile(found: Volume, nodes: object) -> Accepted[Volume] | Refused:
+        seen.append(found.version)
+        return attach(found, nodes[0], event)  # type: ignore[index]
+
+    bench.store.decide = in_order([Fault.RIVAL])
+    answer = await bench.committer.change_volume(UID, event, "test", rests_on=(N1,), decide=cordon_meanwhile)
+    assert isinstance(answer, Accepted)
+    assert len(seen) == 2, "decided again on the documents after the conflict"
+
+
+async def test_a_refused_request_leaves_no_journal_entry(bench: Bench) -> None:
+    before = await bench.store.journal()
+    assert isinstance(
+        await bench.committer.change_volume(UID, ReplicaLeaving(replica=R1, why="x"), "test"), Refused
+    )
+    assert await bench.store.journal() == before
+
+
+async def test_what_the_law_lets_pass_by_mistake_is_not_recorded(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgets_its_epoch(volume: Volume, _event: object) -> Accepted[Volume]:
+        worse = msgspec.structs.replace(volume, version=volume.version + 1, m=volume.m - 1)
+        return Accepted(value=worse, lines=("worse",))
+
+    class Row:
+        apply: Callable[[Volume, object], Accepted[Volume]] = staticmethod(forgets_its_epoch)
+
+    rows: dict[type, Transition] = law.TABLE
+    monkeypatch.setitem(rows, ReplicaLeaving, Row())
+    before = await bench.volume()
+    with pytest.raises(InvariantBroken):
+        await bench.committer.change_volume(UID, ReplicaLeaving(replica=R1, why="x"), "test")
+    assert await bench.volume() == before
