@@ -85,3 +85,6 @@ impl<K: Copy + PartialEq> Ranges<K> {
         ready.extend(self.ready.drain(..).map(|(_, key)| key));
     }
 }
+
+#[cfg(test)]
+mod tests;

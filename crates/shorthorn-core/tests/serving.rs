@@ -1,0 +1,409 @@
+//! An open session, request by request.
+
+#![allow(missing_docs, reason = "a test")]
+
+mod bench;
+
+use bench::*;
+use bytes::Bytes;
+use shorthorn_core::engine::{ClientAnswer, ClientError, ClientId, ClientOp, Event};
+use shorthorn_wire::agent::Ask;
+use shorthorn_wire::message::{Failure, RegionRun, Reply, Request};
+
+fn no_space() -> Reply {
+    Reply::Failed {
+        why: Failure::NoSpace,
+        detail: "full".to_owned(),
+    }
+}
+
+#[test]
+fn a_write_is_answered_when_every_needed_replica_has_it() {
+    let mut bench = Bench::serving(3);
+    let write = bench.write(1, 7);
+    bench.done(0, is_write);
+    bench.done(2, is_write);
+    assert_eq!(bench.result(write), None);
+    bench.done(1, is_write);
+    assert!(bench.is_done(write));
+}
+
+#[test]
+fn changes_carry_one_sequence_for_all_replicas() {
+    let mut bench = Bench::serving(2);
+    bench.write(1, 7);
+    bench.call(
+        0,
+        BLOCK,
+        ClientOp::Zero {
+            punch: true,
+            fua: true,
+        },
+    );
+    bench.call(0, 0, ClientOp::Flush);
+    for replica in 0..2 {
+        let sent = bench.waiting(replica, |_| true);
+        assert!(matches!(
+            sent[0],
+            Request::Write {
+                seq: 1,
+                fua: false,
+                ..
+            }
+        ));
+        assert!(matches!(
+            sent[1],
+            Request::Zero {
+                seq: 2,
+                fua: true,
+                ..
+            }
+        ));
+        assert!(matches!(sent[2], Request::Flush { seq: 2 }));
+    }
+}
+
+#[test]
+fn a_read_waits_for_an_overlapping_write_and_a_later_one_for_the_read() {
+    let mut bench = Bench::serving(2);
+    bench.write(1, 7);
+    let read = bench.read(1);
+    let later = bench.write(1, 8);
+    let elsewhere = bench.read(2);
+    assert_eq!(bench.waiting(0, is_read).len(), 1, "only the one elsewhere");
+    bench.answer(0, is_read, data(0));
+    assert!(bench.result(elsewhere).is_some());
+    bench.done(0, is_write);
+    assert!(
+        bench.waiting(0, is_read).is_empty(),
+        "r1 has not decided it"
+    );
+    bench.done(1, is_write);
+    assert!(
+        bench.waiting(0, is_write).is_empty(),
+        "the read comes first"
+    );
+    bench.answer(0, is_read, data(7));
+    assert!(bench.result(read).is_some());
+    bench.agree();
+    assert!(bench.is_done(later));
+}
+
+/// B10: the clock is read after the data came, and a grant counts from when its request was sent.
+#[test]
+fn a_read_is_completed_only_under_grants_of_all() {
+    let mut bench = Bench::serving(2);
+    bench.later(3000);
+    let read = bench.read(1);
+    bench.answer(0, is_read, data(7));
+    assert_eq!(bench.result(read), None, "r1 has granted nothing for 3 s");
+    bench.later(2500);
+    bench.done(1, is_ping);
+    assert_eq!(bench.result(read), None, "that was asked 2.5 s ago");
+    bench.done(1, is_ping);
+    bench.done(0, is_ping);
+    bench.agree();
+    assert_eq!(
+        bench.result(read),
+        Some(&Ok(ClientAnswer::Data(Bytes::from(vec![7; 4096]))))
+    );
+}
+
+#[test]
+fn a_refusal_is_no_grant_and_ends_the_session() {
+    let mut bench = Bench::serving(2);
+    bench.later(3000);
+    let read = bench.read(1);
+    bench.answer(0, is_read, data(7));
+    bench.answer(1, is_ping, fenced());
+    assert_eq!(bench.result(read), None);
+    assert_eq!(bench.stopped, Some(true));
+}
+
+#[test]
+fn under_load_grants_are_renewed_before_they_end() {
+    let mut bench = Bench::serving(2);
+    for _ in 0..20 {
+        bench.later(300);
+        let read = bench.read(1);
+        bench.agree();
+        bench.answer(0, is_read, data(7));
+        assert!(bench.result(read).is_some(), "it never waits");
+    }
+}
+
+#[test]
+fn without_a_local_replica_reads_go_to_who_has_least_to_do() {
+    let mut order = order(2);
+    order.targets[0].local = false;
+    let mut bench = Bench::new(order);
+    for replica in 0..2 {
+        bench.connect(replica);
+        bench.seal(replica, standing());
+    }
+    bench.commit(3);
+    bench.agree();
+    for _ in 0..4 {
+        bench.read(1);
+    }
+    assert_eq!(bench.waiting(0, is_read).len(), 2);
+    assert_eq!(bench.waiting(1, is_read).len(), 2);
+}
+
+#[test]
+fn bad_requests_are_refused_before_anything_is_sent() {
+    let mut bench = Bench::serving(1);
+    let past = bench.call(4 * MIB, BLOCK, ClientOp::Read);
+    let over = bench.call(u64::MAX, BLOCK, ClientOp::Read);
+    let empty = bench.call(0, 0, ClientOp::Read);
+    let long = bench.call(0, (32 << 20) + 1, ClientOp::Read);
+    for cookie in [past, over, empty, long] {
+        assert_eq!(bench.result(cookie), Some(&Err(ClientError::Invalid)));
+    }
+    assert!(bench.sent.is_empty());
+}
+
+#[test]
+fn a_failed_replica_ends_the_session_without_an_answer() {
+    let mut bench = Bench::serving(2);
+    let write = bench.write(1, 7);
+    bench.done(0, is_write);
+    bench.disconnect(1);
+    assert_eq!(bench.result(write), None);
+    assert_eq!(bench.stopped, Some(true));
+    assert!(matches!(
+        bench.asked.last(),
+        Some((_, Ask::SessionClosed { clean: false, .. }))
+    ));
+    assert_eq!(bench.exit, None, "the record is told first");
+    bench.commit(4);
+    assert_eq!(bench.exit.as_ref().map(|exit| exit.0), Some(false));
+}
+
+#[test]
+fn a_silent_replica_is_a_failed_one() {
+    let mut bench = Bench::serving(2);
+    let write = bench.write(1, 7);
+    bench.done(0, is_write);
+    bench.sleep(3900);
+    assert_eq!(bench.stopped, None);
+    bench.sleep(4200);
+    assert_eq!(bench.stopped, Some(true));
+    assert_eq!(bench.result(write), None);
+}
+
+#[test]
+fn a_long_sync_is_not_silence() {
+    let mut bench = Bench::serving(2);
+    bench.call(0, 0, ClientOp::Flush);
+    bench.sleep(10_000);
+    assert_eq!(bench.stopped, None);
+    bench.sleep(10_000);
+    assert_eq!(bench.stopped, Some(true));
+}
+
+#[test]
+fn an_idle_clean_engine_sets_no_timer() {
+    let mut bench = Bench::serving(3);
+    bench.write(1, 7);
+    bench.agree();
+    bench.sleep(6000);
+    bench.agree();
+    bench.sleep(60_000);
+    assert_eq!(bench.wake, None);
+    assert_eq!(bench.stopped, None);
+}
+
+#[test]
+fn marks_go_when_nothing_was_written_for_a_while() {
+    let mut bench = Bench::serving(2);
+    bench.write(1, 7);
+    bench.write(MIB * 3 / BLOCK, 7);
+    bench.agree();
+    bench.sleep(5500);
+    bench.done(0, is_flush);
+    assert!(
+        bench.waiting(0, is_clear).is_empty(),
+        "r1 has not flushed (A5)"
+    );
+    // A write after that flush: its region stays marked.
+    bench.write(2, 8);
+    bench.done(1, is_flush);
+    let regions = vec![RegionRun { first: 3, count: 1 }];
+    for replica in 0..2 {
+        let clear = Request::Clear {
+            m: 3,
+            seq: 2,
+            regions: regions.clone(),
+        };
+        assert_eq!(bench.waiting(replica, is_clear), [clear]);
+    }
+    bench.agree();
+    bench.sleep(5500);
+    bench.done(0, is_flush);
+    bench.done(1, is_flush);
+    let regions = vec![RegionRun { first: 0, count: 1 }];
+    let clear = Request::Clear {
+        m: 3,
+        seq: 3,
+        regions,
+    };
+    assert_eq!(bench.waiting(1, is_clear), [clear]);
+}
+
+/// A12: nobody may keep what the client was told has failed.
+#[test]
+fn a_refusal_for_space_is_undone_on_the_others() {
+    let mut bench = Bench::serving(3);
+    let write = bench.write(1, 7);
+    let read = bench.read(1);
+    bench.done(0, is_write);
+    bench.done(2, is_write);
+    bench.answer(1, is_write, no_space());
+    assert_eq!(bench.result(write), None);
+    bench.answer(1, is_fetch, Reply::Blocks(good(3)));
+    assert!(bench.waiting(1, is_write).is_empty());
+    for replica in [0, 2] {
+        let back = bench.waiting(replica, is_write);
+        assert!(
+            matches!(&back[..], [Request::Write { seq: 2, offset: 4096, data, .. }] if data[0] == 3)
+        );
+    }
+    assert!(
+        bench.waiting(0, is_read).is_empty(),
+        "the range is still locked"
+    );
+    bench.done(0, is_write);
+    bench.done(2, is_write);
+    assert_eq!(bench.result(write), Some(&Err(ClientError::NoSpace)));
+    bench.answer(0, is_read, data(3));
+    assert!(bench.result(read).is_some());
+    assert_eq!(bench.stopped, None, "no copy is dropped for it");
+}
+
+#[test]
+fn what_no_replica_has_room_for_simply_fails() {
+    let mut bench = Bench::serving(2);
+    let write = bench.write(1, 7);
+    bench.answer(0, is_write, no_space());
+    bench.answer(1, is_write, no_space());
+    assert_eq!(bench.result(write), Some(&Err(ClientError::NoSpace)));
+    assert!(bench.sent.is_empty());
+}
+
+#[test]
+fn what_cannot_be_put_back_ends_the_session() {
+    let mut bench = Bench::serving(2);
+    let write = bench.write(1, 7);
+    bench.done(0, is_write);
+    bench.answer(1, is_write, no_space());
+    bench.answer(1, is_fetch, Reply::Blocks(good(3)));
+    bench.answer(0, is_write, no_space());
+    assert_eq!(bench.result(write), None);
+    assert_eq!(bench.stopped, Some(true));
+}
+
+#[test]
+fn a_write_of_part_of_a_bad_block_is_made_whole_from_another_replica() {
+    let mut bench = Bench::serving(2);
+    let part = Bytes::from_static(&[7; 512]);
+    let write = bench.call(
+        BLOCK + 512,
+        512,
+        ClientOp::Write {
+            data: part,
+            fua: true,
+        },
+    );
+    bench.done(0, is_write);
+    bench.answer(1, is_write, Reply::Corrupt { offset: BLOCK });
+    bench.answer(0, is_fetch, Reply::Blocks(good(5)));
+    let whole = bench.waiting(1, is_write);
+    assert!(
+        matches!(&whole[..], [Request::Write { offset: 4096, data, fua: true, .. }] if data.len() == 4096)
+    );
+    bench.done(1, is_write);
+    assert!(bench.is_done(write));
+}
+
+#[test]
+fn a_bad_block_is_read_elsewhere_and_repaired() {
+    let mut bench = Bench::serving(3);
+    let read = bench.read(1);
+    bench.answer(0, is_read, Reply::Corrupt { offset: BLOCK });
+    bench.answer(1, is_read, data(9));
+    assert!(matches!(bench.result(read), Some(Ok(ClientAnswer::Data(data))) if data[0] == 9));
+    let later = bench.write(1, 4);
+    bench.answer(1, is_fetch, Reply::Blocks(bad(1)));
+    bench.answer(2, is_fetch, Reply::Blocks(good(9)));
+    for replica in [0, 1] {
+        let repair = bench.waiting(replica, is_write);
+        assert!(matches!(&repair[..], [Request::Write { data, .. }] if data[0] == 9));
+    }
+    assert!(bench.waiting(2, is_write).is_empty(), "the range is locked");
+    bench.agree();
+    assert!(bench.is_done(later));
+}
+
+#[test]
+fn a_block_that_is_bad_everywhere_is_an_error_and_drops_nobody() {
+    let mut bench = Bench::serving(2);
+    let read = bench.read(1);
+    for replica in [0, 1] {
+        bench.answer(replica, is_read, Reply::Corrupt { offset: BLOCK });
+    }
+    assert_eq!(bench.result(read), Some(&Err(ClientError::Io)));
+    bench.answer(1, is_fetch, Reply::Blocks(bad(1)));
+    assert!(bench.sent.is_empty());
+    assert_eq!(bench.stopped, None);
+}
+
+#[test]
+fn what_a_client_that_is_gone_had_waiting_is_forgotten() {
+    let mut bench = Bench::serving(1);
+    bench.write(1, 7);
+    bench.call_from(2, BLOCK, BLOCK, ClientOp::Read);
+    let behind = bench.call_from(
+        3,
+        BLOCK,
+        BLOCK,
+        ClientOp::Zero {
+            punch: true,
+            fua: false,
+        },
+    );
+    bench.event(Event::ClientGone {
+        client: ClientId(2),
+    });
+    bench.done(0, is_write);
+    bench.agree();
+    assert!(bench.is_done(behind));
+    assert_eq!(bench.engine.in_flight_bytes(), 0);
+}
+
+#[test]
+fn a_reply_that_nobody_waits_for_changes_nothing() {
+    let mut bench = Bench::serving(1);
+    for tag in [0, 1 << 16, u32::MAX] {
+        bench.event(Event::Reply {
+            replica: shorthorn_core::ReplicaIndex(0),
+            tag,
+            reply: fenced(),
+        });
+    }
+    assert_eq!(bench.stopped, None);
+}
+
+#[test]
+fn too_much_in_flight_is_said() {
+    let mut bench = Bench::serving(1);
+    let data = Bytes::from(vec![0; 2 << 20]);
+    for _ in 0..32 {
+        assert!(bench.engine.can_take());
+        let data = data.clone();
+        bench.call(0, 2 << 20, ClientOp::Write { data, fua: false });
+    }
+    assert!(!bench.engine.can_take());
+    bench.done(0, is_write);
+    assert!(bench.engine.can_take());
+}
