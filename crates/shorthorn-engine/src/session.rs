@@ -265,7 +265,7 @@ impl Session {
         while let Some((client, why)) = self.clients.take_ended(self.now) {
             match why {
                 None => log::info("client gone", &[("client", &client.0)]),
-                Some(why) => log::warn("client gone", &[("client", &client.0), ("why", &why)]),
+                Some(why) => log::info("client gone", &[("client", &client.0), ("why", &why)]),
             }
             self.feed(Event::ClientGone { client });
         }
