@@ -500,7 +500,8 @@ impl World {
             match kind {
                 ClientOp::Write { .. } => self.register(block).write(op, op),
                 ClientOp::Zero { .. } => self.register(block).write(op, 0),
-                _ => self.register(block).watch(op),
+                ClientOp::Flush => self.register(block).flush(op),
+                _ => self.register(block).look(op),
             }
         }
         let request = ClientRequest {

@@ -20,7 +20,9 @@ struct Config {
     landed: BTreeSet<Op>,
     /// May be left after a power loss of all copies.
     left: BTreeSet<Value>,
-    /// Values since a read or flush was called, or since a write took effect.
+    /// Values since a read was called: any of them may be its answer.
+    seen: BTreeMap<Op, BTreeSet<Value>>,
+    /// Values since a flush was called, or since a write took effect: any of them may be on disk by its answer.
     since: BTreeMap<Op, BTreeSet<Value>>,
 }
 
@@ -31,7 +33,8 @@ impl Config {
             next.value = value;
             next.landed.insert(op);
             next.left.insert(value);
-            for values in next.since.values_mut() {
+            let watchers = next.since.values_mut().chain(next.seen.values_mut());
+            for values in watchers {
                 values.insert(value);
             }
             next.since.insert(op, BTreeSet::from([value]));
@@ -54,6 +57,7 @@ impl Register {
                 pending: BTreeMap::new(),
                 landed: BTreeSet::new(),
                 left: BTreeSet::from([0]),
+                seen: BTreeMap::new(),
                 since: BTreeMap::new(),
             }]),
         }
@@ -90,11 +94,18 @@ impl Register {
         });
     }
 
-    /// A read or flush is called.
-    pub fn watch(&mut self, op: Op) {
+    /// A read is called.
+    pub fn look(&mut self, op: Op) {
         self.map(true, |mut config| {
-            let now = BTreeSet::from([config.value]);
-            config.since.insert(op, now);
+            config.seen.insert(op, BTreeSet::from([config.value]));
+            vec![config]
+        });
+    }
+
+    /// A flush is called.
+    pub fn flush(&mut self, op: Op) {
+        self.map(true, |mut config| {
+            config.since.insert(op, BTreeSet::from([config.value]));
             vec![config]
         });
     }
@@ -113,18 +124,25 @@ impl Register {
         });
     }
 
-    /// A write was answered with an error: it has no effect, and never will.
+    /// A write was answered with an error: it has no effect, and never will; but what was undone may have been on disk,
+    /// and be left there until a later flush.
     pub fn refused(&mut self, op: Op) {
         self.map(true, |mut config| {
-            let pending = config.pending.remove(&op).is_some();
-            if pending { vec![config] } else { vec![] }
+            let Some(value) = config.pending.remove(&op) else {
+                return vec![];
+            };
+            config.left.insert(value);
+            for values in config.since.values_mut() {
+                values.insert(value);
+            }
+            vec![config]
         });
     }
 
     /// A read was answered.
     pub fn read(&mut self, op: Op, value: Value) {
-        self.map(true, |mut config| match config.since.remove(&op) {
-            Some(since) if since.contains(&value) => vec![config],
+        self.map(true, |mut config| match config.seen.remove(&op) {
+            Some(seen) if seen.contains(&value) => vec![config],
             _ => vec![],
         });
     }
@@ -143,6 +161,7 @@ impl Register {
     pub fn forget(&mut self, op: Op) {
         self.map(false, |mut config| {
             config.since.remove(&op);
+            config.seen.remove(&op);
             vec![config]
         });
     }
@@ -170,6 +189,7 @@ impl Register {
                 pending: BTreeMap::new(),
                 landed: BTreeSet::new(),
                 left: BTreeSet::from([config.value]),
+                seen: BTreeMap::new(),
                 since: BTreeMap::new(),
             }]
         });
