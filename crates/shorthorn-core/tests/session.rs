@@ -146,7 +146,7 @@ fn who_does_not_answer_is_dialled_again_until_the_grace_is_over() {
     bench.seal(0, standing());
     let mut dials = 0;
     for _ in 0..6 {
-        if bench.dialled.iter().any(|dialled| *dialled == 1) {
+        if bench.dialled.contains(&1) {
             dials += 1;
             bench.dialled.clear();
             let replica = shorthorn_core::ReplicaIndex(1);

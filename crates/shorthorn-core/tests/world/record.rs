@@ -151,7 +151,7 @@ impl Record {
                 (self.commit(), Committed::Lost)
             }
             Ask::SessionClosed { epoch, clean, .. } => {
-                if !self.session.is_some_and(|(session, _)| session == *epoch) {
+                if self.session.is_none_or(|(session, _)| session != *epoch) {
                     return refused("no such session");
                 }
                 let committed = self.close(*clean);
