@@ -393,7 +393,7 @@ def _run_engine(cluster: Cluster, machine: Machine, order: RunEngine) -> None:
 def _close_engine(cluster: Cluster, machine: Machine, order: CloseEngine) -> None:
     key = (order.volume, order.epoch)
     engine = machine.engines.get(key)
-    clean = engine is None or engine.state is not EngineState.ENDED
+    clean = engine is not None and engine.state is not EngineState.ENDED
     cluster.ask(order.volume, SessionClosed(epoch=order.epoch, clean=clean, evidence="own exit"))
     machine.engines[key] = EngineSighting(
         volume=order.volume, epoch=order.epoch, state=EngineState.ENDED, evidence="own exit"
