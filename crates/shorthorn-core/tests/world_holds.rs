@@ -77,6 +77,24 @@ fn blocks_rot_and_syncs_fail() {
     assert!(stats.reads > 500 && stats.opened > 100, "{stats:?}");
 }
 
+/// S2, B10: an engine that was fenced, paused and woken completes nothing that is old.
+#[test]
+fn fenced_engines_live_on() {
+    let chances = Chances {
+        fence: 100,
+        engine_dies: 0,
+        power: 2000,
+        replica_dies: 1500,
+        close: 0,
+        ..Chances::default()
+    };
+    let stats = holds(60, &chances);
+    assert!(
+        stats.fenced > 50 && stats.reads_beside_fence > 20,
+        "{stats:?}"
+    );
+}
+
 #[test]
 fn one_replica_alone() {
     let chances = Chances {

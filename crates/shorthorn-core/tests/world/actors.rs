@@ -42,6 +42,8 @@ pub struct Actor {
     pub committed: Option<Document>,
     pub serving: bool,
     pub closing: bool,
+    /// It does not run before then.
+    pub paused: Nanos,
     /// Told by the seals: for each replica whether it is torn.
     torn: BTreeMap<usize, bool>,
 }
@@ -112,6 +114,7 @@ impl World {
             committed: None,
             serving: false,
             closing: false,
+            paused: Nanos::default(),
             torn: BTreeMap::new(),
         };
         self.actors.insert(id, actor);
@@ -429,8 +432,14 @@ impl World {
             Committed::Opened { broken } => {
                 self.stats.opened += 1;
                 self.stats.broken += usize::from(broken);
+                let awaited = self
+                    .clients
+                    .iter()
+                    .flatten()
+                    .map(|calling| calling.op)
+                    .collect();
                 for block in BLOCKS {
-                    self.register(block).opened(broken);
+                    self.register(block).opened(broken, &awaited);
                     self.judge(block, || "nothing fits at open".to_owned())?;
                 }
             }
@@ -467,10 +476,14 @@ impl World {
 
     /// A client that waits for nothing asks the engine that serves.
     pub(super) fn call(&mut self, client: usize) -> Result<(), Violation> {
-        let serving = self.actors.iter().find(|(_, actor)| actor.serving);
-        let Some((&actor, _)) = serving.filter(|_| self.clients[client].is_none()) else {
+        let serving = self.actors.iter().filter(|(_, actor)| actor.serving);
+        let serving: Vec<(u64, u64)> = serving.map(|(id, actor)| (*id, actor.epoch)).collect();
+        if serving.is_empty() || self.clients[client].is_some() {
             return Ok(());
-        };
+        }
+        let (actor, epoch) = *self.rng.pick(&serving);
+        // An engine whose time is over can do nothing any more: its writes are not even possible.
+        let over = epoch < self.record.opened_epoch;
         let start = self.rng.below(BLOCKS.len());
         let first = BLOCKS[start];
         let next = BLOCKS.get(start + 1).filter(|next| **next == first + 1);
@@ -498,6 +511,7 @@ impl World {
         }
         for block in blocks.clone() {
             match kind {
+                ClientOp::Write { .. } | ClientOp::Zero { .. } if over => {}
                 ClientOp::Write { .. } => self.register(block).write(op, op),
                 ClientOp::Zero { .. } => self.register(block).write(op, 0),
                 ClientOp::Flush => self.register(block).flush(op),
@@ -567,6 +581,8 @@ impl World {
             let register = self.register(*block);
             match (&kind, &result) {
                 (ClientOp::Read, Ok(ClientAnswer::Data(data))) => {
+                    self.stats.reads_beside_fence += usize::from(self.fence.is_some());
+                    let register = self.registers.get_mut(block).expect("a known block");
                     let at = index * BLOCK as usize;
                     let value = value_of(&data[at..at + BLOCK as usize]);
                     register.read(op, value);

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 mod actors;
+mod fence;
 pub mod monitor;
 mod network;
 pub mod node;
@@ -52,6 +53,8 @@ pub struct Chances {
     /// A message of a dead sender is delivered.
     pub late: usize,
     pub agent_link: usize,
+    /// A session is fenced; its engine may live on.
+    pub fence: usize,
 }
 
 impl Default for Chances {
@@ -72,6 +75,7 @@ impl Default for Chances {
             copier_dies: 200,
             late: 40,
             agent_link: 200,
+            fence: 0,
         }
     }
 }
@@ -96,6 +100,7 @@ pub struct World {
     links: BTreeMap<u64, Link>,
     registers: BTreeMap<u64, Register>,
     clients: Vec<Option<Calling>>,
+    fence: Option<fence::Fence>,
     last_id: u64,
     pub trace: Vec<String>,
     pub stats: Stats,
@@ -116,6 +121,9 @@ pub struct Stats {
     pub moved: usize,
     pub left: usize,
     pub late: usize,
+    pub fenced: usize,
+    /// Reads that an engine answered while its fence was under way.
+    pub reads_beside_fence: usize,
 }
 
 impl Stats {
@@ -132,6 +140,8 @@ impl Stats {
         self.moved += other.moved;
         self.left += other.left;
         self.late += other.late;
+        self.fenced += other.fenced;
+        self.reads_beside_fence += other.reads_beside_fence;
     }
 }
 
@@ -177,6 +187,7 @@ impl World {
                 .map(|block| (*block, Register::new()))
                 .collect(),
             clients: vec![None; chances.clients],
+            fence: None,
             last_id: 0,
             trace: Vec::new(),
             stats: Stats::default(),

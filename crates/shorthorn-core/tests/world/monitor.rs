@@ -179,7 +179,9 @@ impl Register {
     }
 
     /// A session was opened: what the ones before had not decided has happened by now, or never; all is durable.
-    pub fn opened(&mut self, broken: bool) {
+    ///
+    /// `awaited`: operations whose answer may still come, from an engine that decided them before and was paused (B11).
+    pub fn opened(&mut self, broken: bool, awaited: &BTreeSet<Op>) {
         if broken {
             self.lose();
         }
@@ -187,7 +189,7 @@ impl Register {
             vec![Config {
                 value: config.value,
                 pending: BTreeMap::new(),
-                landed: BTreeSet::new(),
+                landed: config.landed.intersection(awaited).copied().collect(),
                 left: BTreeSet::from([config.value]),
                 seen: BTreeMap::new(),
                 since: BTreeMap::new(),

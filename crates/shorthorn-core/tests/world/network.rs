@@ -6,6 +6,7 @@ use shorthorn_core::ReplicaIndex;
 use shorthorn_core::replica::{ConnId, Effect, Event};
 use shorthorn_wire::message::{Reply, Request, Tag};
 
+use super::fence::FENCER;
 use super::{Violation, World};
 
 pub struct Link {
@@ -65,6 +66,7 @@ impl World {
             }
         } else {
             match (link.replies.pop_front(), link.calls, link.serves) {
+                (Some((_, reply)), true, _) if actor == FENCER => self.fence_reply(node, reply),
                 (Some((tag, reply)), true, _) => return self.reply(actor, node, tag, reply),
                 (None, true, false) => {
                     link.calls = false;

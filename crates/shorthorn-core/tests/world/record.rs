@@ -102,7 +102,9 @@ impl Record {
                 let members: Vec<usize> = members.iter().map(|name| self.find(name)).collect();
                 let kept = members.iter().all(|index| self.replicas[*index].in_sync);
                 match self.session {
-                    Some((session, Phase::Opening)) if session == *epoch => {
+                    Some((session, Phase::Opening))
+                        if session == *epoch && self.epoch == *epoch =>
+                    {
                         if members.is_empty() || !kept {
                             return refused("members are not in-sync");
                         }
@@ -134,8 +136,8 @@ impl Record {
                 ..
             } => {
                 let (index, witness) = (self.find(replica), self.find(witness));
-                if self.session != Some((*epoch, Phase::Open)) {
-                    return refused("no such session");
+                if self.session != Some((*epoch, Phase::Open)) || self.epoch != *epoch {
+                    return refused("no such session, or it is fenced");
                 }
                 let known = &self.replicas[index];
                 if !known.in_sync && known.attempt == attempt + 1 {

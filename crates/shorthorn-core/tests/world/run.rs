@@ -96,8 +96,17 @@ impl World {
 
     fn possible_steps(&mut self) -> Vec<Next> {
         let mut next = Vec::new();
+        let now = self.now;
+        let asleep = |actor: &u64| {
+            self.actors
+                .get(actor)
+                .is_some_and(|actor| actor.paused > now)
+        };
         for (id, link) in &self.links {
             let dead = !link.calls;
+            if asleep(&link.actor) && link.requests.is_empty() {
+                continue;
+            }
             if !dead || self.rng.one_in(self.chances.late.max(1)) {
                 let idle = link.requests.is_empty() && link.replies.is_empty();
                 if !idle || dead || !link.serves {
@@ -111,6 +120,9 @@ impl World {
             }
         }
         for (id, actor) in &self.actors {
+            if actor.paused > now {
+                continue;
+            }
             for (node, reach) in &actor.reaches {
                 if *reach == Reach::Dialling {
                     next.push(Next::Connect(*id, *node));
@@ -215,6 +227,7 @@ impl World {
     /// What control and consumers do.
     fn control(&mut self) -> Result<(), Violation> {
         let chances = self.chances.clone();
+        self.go_on_with_fence();
         if let Some((epoch, _)) = self.record.session {
             let found = self
                 .actors
@@ -226,6 +239,13 @@ impl World {
             if chances.close > 0 && self.rng.one_in(chances.close) && !actor.closing {
                 actor.closing = true;
                 return self.engine(id, Event::Close);
+            }
+            if chances.fence > 0 && self.fence.is_none() && self.rng.one_in(chances.fence) {
+                self.start_fence(epoch);
+                if let Some(actor) = self.actors.get_mut(&id) {
+                    actor.paused = self.now + Nanos(self.rng.next() % 400_000_000);
+                }
+                return Ok(());
             }
             if chances.leave > 0 && self.rng.one_in(chances.leave) {
                 let members = self.record.in_sync();
