@@ -3,6 +3,7 @@
 For integration tests and the demo. Ends what it started and nothing else.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -59,12 +61,20 @@ class Cluster:
         self.wait(lambda: self._reachable() >= self._nodes, "every node is heard", START_S)
 
     def end(self) -> None:
-        """End everything cleanly, as Ctrl-C does, then whatever `down` still finds."""
-        for process in self._agents.values():
-            _stop(process, signal.SIGINT)
+        """End everything cleanly, as Ctrl-C does, then what `down` still finds, which is also what runs beside `up`.
+
+        Raises `AssertionError` when something is left; it is killed then.
+        """
         if self._up is not None:
             _stop(self._up, signal.SIGINT)
-        self.cli("down", check=False)
+        down = self.cli("down", check=False, timeout_s=2 * STOP_S)
+        for process in self._agents.values():
+            _stop(process, signal.SIGINT)
+        left = self.pids(".")
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        assert not left, f"{len(left)} processes were left: {down.stdout}{down.stderr}\n{self.logs()}"
 
     def kill_up(self) -> None:
         """kill -9 of `shorthorn up` itself; the cluster runs on."""
@@ -114,9 +124,22 @@ class Cluster:
         """The answer of a command with `--output json`."""
         return json.loads(self.cli(*arguments, "--output", "json").stdout)
 
+    def get(self, path: str) -> Any:
+        """The API's answer. For looking often: a command takes a second on a busy machine."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+                return json.load(answer)
+        except OSError as error:
+            raise AssertionError(f"GET {path}: {error}") from error
+
     def volume(self, name: str) -> dict[str, Any]:
         """What is shown of a volume."""
-        shown: dict[str, Any] = self.json("volume", "show", name)
+        shown: dict[str, Any] = self.get(f"/v1/volumes/{name}")
+        return shown
+
+    def node(self, name: str) -> dict[str, Any]:
+        """What is shown of a node."""
+        shown: dict[str, Any] = self.get(f"/v1/nodes/{name}")
         return shown
 
     def endpoint(self, name: str) -> str:
@@ -145,7 +168,7 @@ class Cluster:
         end = -1
         while time.monotonic() - quiet_since < quiet_s:
             assert time.monotonic() - began < timeout_s, f"the journal still grows after {timeout_s:g} s"
-            now = int(self.json("status")["journal_end"])
+            now = int(self.get("/v1/status")["journal_end"])
             if now != end:
                 end, quiet_since = now, time.monotonic()
             time.sleep(0.1)
@@ -181,7 +204,7 @@ class Cluster:
         return "\n".join(parts)
 
     def _reachable(self) -> int:
-        return int(self.json("status")["nodes"].get("reachable", 0))
+        return int(self.get("/v1/status")["nodes"].get("reachable", 0))
 
 
 def _stop(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

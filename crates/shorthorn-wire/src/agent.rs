@@ -161,7 +161,7 @@ pub enum Ask {
         members: Vec<String>,
         /// Unflushed writes may be gone.
         broken: bool,
-        /// NBD endpoint as a URI.
+        /// Path of the NBD socket.
         endpoint: String,
     },
     /// docs/protocol.md, Write and Leave.

@@ -67,8 +67,8 @@ class Session(Record):
     """One period in which an engine runs for the volume.
 
     `machine_id` and `boot_id` are those of the node when the session started: another boot id of that machine is
-    evidence of the engine's death. `endpoint` is the NBD URI, empty until open. `broken`: unflushed writes may be gone
-    and a client from before still holds on (a stale attachment), so the session serves nobody.
+    evidence of the engine's death. `endpoint` is the path of the NBD socket, empty until open. `broken`: unflushed
+    writes may be gone and a client from before still holds on (a stale attachment), so the session serves nobody.
     """
 
     epoch: Epoch

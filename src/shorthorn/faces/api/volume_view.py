@@ -1,5 +1,7 @@
 """A volume with its derived states and what is seen of it, as the API shows it."""
 
+from urllib.parse import quote
+
 from shorthorn.core.lifecycle.state import explain, wanted
 from shorthorn.core.model.sighting import NodeSighting, Reach, ReplicaSighting, TaskSighting
 from shorthorn.core.model.volume import Replica, Task, Volume
@@ -24,7 +26,7 @@ def volume_view(world: World, volume: Volume) -> VolumeView:
             AttachmentView(holder=a.holder, node=a.node, mode=a.mode.value) for a in volume.attachments
         ),
         node=session.node if session else volume.held_at,
-        endpoint=session.endpoint or None if session else None,
+        endpoint=_nbd_uri(volume, session.endpoint) if session and session.endpoint else None,
         epoch=volume.epoch,
         m=volume.m,
         settled=volume.settled,
@@ -32,6 +34,14 @@ def volume_view(world: World, volume: Volume) -> VolumeView:
         tasks=tuple(_task(world, task) for task in volume.tasks),
         version=volume.version,
     )
+
+
+def _nbd_uri(volume: Volume, socket: str) -> str:
+    """As libnbd, QEMU and fio take it.
+
+    Source: https://github.com/NetworkBlockDevice/nbd/blob/master/doc/uri.md
+    """
+    return f"nbd+unix:///{volume.name}?socket={quote(socket)}"
 
 
 def _replica(world: World, replica: Replica) -> ReplicaView:

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from shorthorn.core.model.units import format_size, parse_size
-from shorthorn.errors import Invalid, NotNow
+from shorthorn.errors import Invalid, NotFound, NotNow
 from shorthorn.faces.cli import render
-from shorthorn.faces.cli.client import Client, quoted
+from shorthorn.faces.cli.client import Client, Refusal, quoted
 from shorthorn.faces.cli.options import DEFAULT, Common
 from shorthorn.ports.clock import SystemClock
 
@@ -203,6 +203,7 @@ def _wait(client: Client, name: str, states: tuple[str, ...], timeout_s: float) 
 
 
 def _wait_gone(client: Client, name: str, timeout_s: float) -> None:
+    """Until none of this name is being deleted. Raises `NotNow` when the time is over."""
     end = _CLOCK.monotonic_s() + timeout_s
     while any(
         v["name"] == name and v["state"] == "deleting" for v in client.call("GET", "/v1/volumes")["volumes"]
@@ -212,4 +213,9 @@ def _wait_gone(client: Client, name: str, timeout_s: float) -> None:
             raise NotNow(
                 f"volume {name} is still being deleted after {timeout_s:g} s; `volume explain {name}` says why"
             )
-        client.call("GET", _path(name, f"?until=gone&wait_s={min(left_s, 1.0):.3f}"))
+        try:
+            client.call("GET", _path(name, f"?until=gone&wait_s={min(left_s, 1.0):.3f}"))
+        except Refusal as refusal:
+            if refusal.problem_code != NotFound.code:
+                raise
+            # Gone: the list, asked next, says the same.

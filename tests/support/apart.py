@@ -1,0 +1,90 @@
+"""A cluster whose server and nodes are processes of their own, so that one node alone can lose power.
+
+A power loss is the death of all programs of a node at once, and another boot id when it comes back. What the page cache
+held is still there then; a test that needs it gone puts older files in the place of the node's layers.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.cluster import START_S, Cluster
+
+
+class ApartCluster(Cluster):
+    """`shorthorn server` and a `shorthorn node` each for n1, n2, …"""
+
+    def __init__(
+        self, data: Path, nodes: int = 3, disk_size: str | None = None, shorthorn: Sequence[str] = ()
+    ) -> None:
+        super().__init__(data, nodes, disk_size, shorthorn)
+        self._server: subprocess.Popen[bytes] | None = None
+        self._boots: dict[str, int] = {}
+
+    def up(self) -> None:
+        """Start the server and all nodes; wait until each is heard."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.start_server()
+        for i in range(1, self._nodes + 1):
+            self.start_node(f"n{i}")
+        self.wait(lambda: self._reachable() >= self._nodes, "every node is heard", START_S)
+
+    def start_server(self) -> None:
+        """Start it on a free port, later on the same, since the nodes know it by that."""
+        known = self.data / "port"
+        port = known.read_text() if known.exists() else "0"
+        self._server = self._start(
+            "server", "server", "--data", str(self.data), "--listen", f"127.0.0.1:{port}"
+        )
+        self.wait(lambda: bool(self.get("/v1/status")), "the server answers", START_S)
+        known.write_text(self.url.rpartition(":")[2])
+
+    def start_node(self, name: str) -> None:
+        """Start a node's agent; after `lose_power` under another boot id."""
+        self._boots.setdefault(name, 1)
+        arguments = ["node", "--join", self.url, "--name", name, "--data", str(self.data)]
+        arguments += ["--boot-id", f"boot-{name}-{self._boots[name]}"]
+        if self._disk_size is not None:
+            arguments += ["--disk-size", self._disk_size]
+        self._agents[name] = self._start(name, *arguments)
+
+    def lose_power(self, *names: str) -> None:
+        """Everything of these nodes dies at once."""
+        victims = [pid for name in names for pid in self.pids(rf"--name {name} |nodes/{name}/")]
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+        for name in names:
+            self._agents.pop(name).wait()
+            self._boots[name] += 1
+        self.wait(lambda: not any(_lives(pid) for pid in victims), f"{', '.join(names)} are dark", 10)
+
+    def layers(self, node: str, volume: str) -> list[Path]:
+        """The data and checksum files of a volume's replica on a node."""
+        replica = next(r["id"] for r in self.volume(volume)["replicas"] if r["node"] == node)
+        return sorted((self.data / "nodes" / node / "disks" / "d1").glob(f"**/{replica}/layers/*"))
+
+    def end(self) -> None:
+        """As for every cluster, and the server with it."""
+        super().end()
+        if self._server is not None:
+            self._server.wait(START_S)
+
+    def _start(self, log: str, *arguments: str) -> subprocess.Popen[bytes]:
+        with (self.data / f"{log}.log").open("ab") as file:
+            return subprocess.Popen(
+                [*self._shorthorn, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                process_group=0,
+            )
+
+
+def _lives(pid: int) -> bool:
+    """Not even as a zombie that waits for its parent."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
