@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -523,6 +524,35 @@ async def test_garbage_on_the_socket_ends_that_link_only(
         writer.close()
         await server.order(CloseEngine(volume=records.VOLUME, epoch=Epoch(1)))
         await server.until(in_state(1, EngineState.ENDED))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+async def test_another_user_is_not_heard(server: FakeServer, data: Path) -> None:
+    async with running(server, data):
+        await server.until(listed)
+        path = node_folder(data) / "agent.sock"
+        for part in (data, data / "nodes", node_folder(data)):
+            part.chmod(0o755)  # the folder alone would keep them out
+        path.chmod(0o666)
+        with socket.socket(socket.AF_UNIX) as other:
+            os.seteuid(65534)
+            try:
+                other.connect(str(path))
+            finally:
+                os.seteuid(0)
+            other.setblocking(False)
+            hello = {
+                "program": "replica",
+                "wire": 1,
+                "disk": server.seen.disks[0].uid,
+                "address": "",
+                "pid": 1,
+            }
+            loop = asyncio.get_running_loop()
+            with contextlib.suppress(ConnectionError):
+                async with asyncio.timeout(5.0):  # half of what a silent one gets
+                    await loop.sock_sendall(other, json.dumps(hello).encode()[:20])
+                    assert await loop.sock_recv(other, 1) == b""
 
 
 async def test_a_second_agent_of_a_folder_is_refused(server: FakeServer, data: Path) -> None:
