@@ -244,7 +244,8 @@ impl Runner {
                     log::info("task waits", &[("task", &self.task), ("for", &waits_for)]);
                 }
                 (self.progress.done, self.progress.total) = (done, total);
-                self.report(TaskState::Running);
+                // Also while it waits for the record: how far it is says nothing about what comes next.
+                self.report(self.progress.state.clone());
             }
             Effect::Ready { sealed } => {
                 log::info("task is ready", &[("task", &self.task)]);
