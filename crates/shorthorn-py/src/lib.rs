@@ -1,1 +1,54 @@
-//! PyO3 binding of core and disk for simulator, tests and tools: conversion only
+//! The cores of engine, copier and replica, and the disk code on simulated disks, for Python.
+//!
+//! Conversion only: no rule, no clock, no I/O lives here. What the boundary looks like and why is in docs/decisions
+//! ("The native module takes events and gives effects"); what each class means is in `_native.pyi`.
+
+mod carry_out;
+mod convert;
+mod disk;
+mod effects;
+mod errors;
+mod events;
+mod machines;
+mod messages;
+mod records;
+mod work;
+
+use pyo3::prelude::*;
+
+/// Version of this package, of the wire languages and of the on-disk format.
+#[pyfunction]
+fn versions() -> (&'static str, u32, u32) {
+    (
+        env!("CARGO_PKG_VERSION"),
+        shorthorn_wire::WIRE_VERSION,
+        shorthorn_disk::FORMAT_VERSION,
+    )
+}
+
+/// Takes the named rule out of this process; an empty name puts all rules back. False: no such name.
+#[cfg(feature = "mutants")]
+#[pyfunction]
+fn choose_mutant(name: &str) -> bool {
+    shorthorn_core::mutants::choose(name)
+}
+
+/// Engine, copier and replica cores and simulated disks.
+#[pymodule(gil_used = false)]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(versions, module)?)?;
+    #[cfg(feature = "mutants")]
+    module.add_function(wrap_pyfunction!(choose_mutant, module)?)?;
+    errors::register(module)?;
+    events::register(module)?;
+    effects::register(module)?;
+    module.add_class::<messages::Request>()?;
+    module.add_class::<messages::Reply>()?;
+    module.add_class::<work::Work>()?;
+    module.add_class::<work::Outcome>()?;
+    module.add_class::<machines::Engine>()?;
+    module.add_class::<machines::Copier>()?;
+    module.add_class::<machines::Replica>()?;
+    module.add_class::<disk::SimDisk>()?;
+    module.add_class::<disk::ReplicaFiles>()
+}
