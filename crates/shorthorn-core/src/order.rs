@@ -8,6 +8,9 @@ use shorthorn_wire::message::Document;
 
 use crate::replica_set::REPLICAS_MAX;
 
+/// Largest volume, bytes: 1 PiB. Bounds what an engine keeps for each region (two bits).
+const SIZE_MAX: u64 = 1 << 50;
+
 /// An order that no engine or copier can carry out: a bug of whoever made it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadOrder {
@@ -23,8 +26,8 @@ pub enum BadOrder {
     /// One id twice.
     #[error("the order names replica {0} twice")]
     Twice(String),
-    /// Nothing, or not whole blocks.
-    #[error("the volume's size {0} is not a multiple of {BLOCK_BYTES} bytes")]
+    /// Nothing, not whole blocks, or more than 1 PiB.
+    #[error("the volume's size {0} is not a multiple of {BLOCK_BYTES} bytes, up to {SIZE_MAX}")]
     Size(u64),
 }
 
@@ -40,8 +43,9 @@ pub fn check(targets: &[Target], document: &Document) -> Result<(), BadOrder> {
     if !targets.iter().any(|target| target.in_sync) {
         return Err(BadOrder::NoTarget);
     }
-    if document.size == 0 || document.size % u64::from(BLOCK_BYTES) != 0 {
-        return Err(BadOrder::Size(document.size));
+    let size = document.size;
+    if size == 0 || size > SIZE_MAX || size % u64::from(BLOCK_BYTES) != 0 {
+        return Err(BadOrder::Size(size));
     }
     Ok(())
 }

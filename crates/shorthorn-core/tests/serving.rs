@@ -352,10 +352,30 @@ fn a_block_that_is_bad_everywhere_is_an_error_and_drops_nobody() {
     for replica in [0, 1] {
         bench.answer(replica, is_read, Reply::Corrupt { offset: BLOCK });
     }
+    bench.answer(1, is_fetch, Reply::Blocks(bad(1)));
+    for replica in [0, 1] {
+        bench.answer(replica, is_read, Reply::Corrupt { offset: BLOCK });
+    }
     assert_eq!(bench.result(read), Some(&Err(ClientError::Io)));
     bench.answer(1, is_fetch, Reply::Blocks(bad(1)));
     assert!(bench.sent.is_empty());
     assert_eq!(bench.stopped, None);
+}
+
+#[test]
+fn a_range_with_a_different_bad_block_on_each_replica_is_read_after_the_repairs() {
+    let mut bench = Bench::serving(2);
+    let read = bench.call(BLOCK, 2 * BLOCK, ClientOp::Read);
+    bench.answer(0, is_read, Reply::Corrupt { offset: BLOCK });
+    bench.answer(1, is_read, Reply::Corrupt { offset: 2 * BLOCK });
+    assert_eq!(bench.result(read), None);
+    bench.answer(1, is_fetch, Reply::Blocks(good(1)));
+    bench.answer(0, is_fetch, Reply::Blocks(good(2)));
+    bench.agree();
+    let both = [vec![1; BLOCK as usize], vec![2; BLOCK as usize]].concat();
+    let both = Bytes::from(both);
+    bench.answer(0, is_read, Reply::Data(both.clone()));
+    assert_eq!(bench.result(read), Some(&Ok(ClientAnswer::Data(both))));
 }
 
 #[test]

@@ -55,6 +55,7 @@ impl Engine {
         }
         self.enter(State::Closing);
         self.flush(now, Work::CloseFlush, out);
+        self.tell_status(out);
     }
 
     pub(super) fn close_flushed(&mut self, now: Nanos, out: &mut Vec<Effect>) {

@@ -3,7 +3,8 @@
 use shorthorn_wire::message::{Extent, Reply, Request};
 
 use super::Engine;
-use super::api::{ClientAnswer, ClientError, Effect};
+use super::api::{ClientAnswer, ClientError, ClientOp, Effect};
+use super::requests::blocks_of;
 use super::work::{Found, Read, Step, Work};
 use crate::calls::Key;
 use crate::post::complaint;
@@ -110,7 +111,32 @@ impl Engine {
         self.repair(now, bad, replica, out);
         match self.reader(tried) {
             Some(next) => self.send_read(now, key, next, out),
-            None => self.finish(now, key, Err(ClientError::Io), out),
+            None => self.read_failed(now, key, out),
+        }
+    }
+
+    /// Every replica has a bad block in the range, but perhaps not the same one: it is read once more after the repairs,
+    /// which wait for the range.
+    fn read_failed(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
+        let Some(Work::Client(call)) = self.calls.get_mut(key).map(|call| &mut call.work) else {
+            return;
+        };
+        let Step::Read(read) = &call.step else {
+            return;
+        };
+        if call.again || self.repairs == 0 {
+            return self.finish(now, key, Err(ClientError::Io), out);
+        }
+        call.again = true;
+        call.step = Step::Queued(if read.extents {
+            ClientOp::BlockStatus
+        } else {
+            ClientOp::Read
+        });
+        let (first, end) = blocks_of(call.offset, call.length);
+        self.leave_range(now, key, out);
+        if self.ranges.enter(key, first, end, false) {
+            self.begin(now, key, out);
         }
     }
 

@@ -64,6 +64,7 @@ impl Engine {
             offset,
             length,
             payload,
+            again: false,
             step: Step::Queued(op),
         };
         let key = self.calls.insert(Work::Client(call));

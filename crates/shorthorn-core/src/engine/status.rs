@@ -42,6 +42,7 @@ impl Engine {
                 "unflushed writes may be gone: attachments made before must be removed".to_owned(),
             ),
             State::Draining => Some("requests in flight".to_owned()),
+            State::Closing => Some("the last flush and the replicas' close".to_owned()),
             State::Ending { clean: false, why } => Some(why.clone()),
             State::Ending { .. } => Some("the record's answer to SessionClosed".to_owned()),
             _ => None,

@@ -1,6 +1,7 @@
 //! What a call of the engine is for.
 
 use bytes::Bytes;
+use shorthorn_wire::PAYLOAD_BYTES_MAX;
 use shorthorn_wire::message::Extent;
 
 use super::api::{ClientAnswer, ClientError, ClientId, ClientOp};
@@ -43,14 +44,18 @@ pub(super) enum Work {
 }
 
 impl Work {
-    /// It waits for a disk to sync, which may take much longer than an answer from memory.
+    /// It waits for a disk, which may take much longer than an answer from memory.
     pub fn syncs(&self) -> bool {
         match self {
             Self::Client(call) => {
-                matches!(
-                    call.step,
-                    Step::Flush | Step::Change { fua: true, .. } | Step::Mend(_)
-                )
+                // A zero may cover a whole volume, mark by mark.
+                let large = call.length > u64::from(PAYLOAD_BYTES_MAX);
+                let step = &call.step;
+                large
+                    || matches!(
+                        step,
+                        Step::Flush | Step::Change { fua: true, .. } | Step::Mend(_)
+                    )
             }
             Self::Hello | Self::Equalise(_) | Self::Ping | Self::Repair(_) => false,
             _ => true,
@@ -67,6 +72,8 @@ pub(super) struct ClientCall {
     pub length: u64,
     /// Bytes that it keeps in memory.
     pub payload: u64,
+    /// It is read once more, after repairs.
+    pub again: bool,
     pub step: Step,
 }
 
