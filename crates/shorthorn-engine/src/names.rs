@@ -11,6 +11,9 @@ use std::thread;
 
 use mio::Waker;
 
+/// Most questions at once. A resolver that hangs is asked again with each dial; its threads must not pile up.
+const ASKED_MAX: usize = 32;
+
 /// What became of a name.
 #[derive(Debug)]
 pub struct Resolved {
@@ -26,6 +29,8 @@ pub struct Names {
     sender: Sender<Resolved>,
     receiver: Receiver<Resolved>,
     waker: Arc<Waker>,
+    /// Questions without an answer.
+    asked: usize,
 }
 
 impl Names {
@@ -36,6 +41,7 @@ impl Names {
             sender,
             receiver,
             waker: Arc::new(waker),
+            asked: 0,
         }
     }
 
@@ -45,7 +51,10 @@ impl Names {
     }
 
     /// Asks the resolver; its answer comes out of [`Names::next`].
-    pub fn ask(&self, ticket: u64, name: String) -> io::Result<()> {
+    pub fn ask(&mut self, ticket: u64, name: String) -> io::Result<()> {
+        if self.asked >= ASKED_MAX {
+            return Err(io::Error::other("the resolver does not answer"));
+        }
         let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
         let resolve = move || {
             let address = name.to_socket_addrs().and_then(|mut found| {
@@ -57,11 +66,15 @@ impl Names {
             let _ending = waker.wake();
         };
         let thread = thread::Builder::new().name("resolve".to_owned());
-        thread.spawn(resolve).map(drop)
+        thread.spawn(resolve)?;
+        self.asked += 1;
+        Ok(())
     }
 
     /// The next answer that came.
-    pub fn next(&self) -> Option<Resolved> {
-        self.receiver.try_recv().ok()
+    pub fn next(&mut self) -> Option<Resolved> {
+        let resolved = self.receiver.try_recv().ok()?;
+        self.asked -= 1;
+        Some(resolved)
     }
 }

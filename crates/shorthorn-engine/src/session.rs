@@ -350,8 +350,9 @@ impl Session {
 
     fn note_status(&mut self, status: Status) {
         let waits_for = status.waits_for.as_deref().unwrap_or("nothing");
+        let phase = json(&status.phase);
         let fields: [log::Field<'_>; 3] = [
-            ("phase", &json(&status.phase)),
+            ("phase", &phase.trim_matches('"')),
             ("waits_for", &waits_for),
             ("needed", &status.needed.join(",")),
         ];
