@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -41,7 +42,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def run_server(options: ServerOptions) -> None:
-    """Serve until cancelled or told to stop by SIGINT or SIGTERM."""
+    """Serve until cancelled or told to stop by SIGINT or SIGTERM; then the store is closed and nothing is left behind."""
+    stop = _stop_signal()
     with _only_one(options.data), listen(options) as listener, _address_file(options, listener):
         store = SqliteStore(options.data / "store.sqlite")
         async with contextlib.AsyncExitStack() as stack:
@@ -61,7 +63,34 @@ async def run_server(options: ServerOptions) -> None:
             log.info("server of cluster %s listens on %s", control.settings.cluster, url_of(listener))
             if options.insecure_network:
                 log.warning("INSECURE NETWORK: anybody who reaches %s may do anything", url_of(listener))
-            await uvicorn.Server(config).serve(sockets=[listener])
+            await _serve(_Server(config), listener, stop)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn raises a signal anew when it has served, which ends the process on the spot."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket, stop: asyncio.Event) -> None:
+    async def end() -> None:
+        await stop.wait()
+        server.should_exit = True
+
+    async with asyncio.TaskGroup() as tasks:
+        ender = tasks.create_task(end(), name="end of the server")
+        await server.serve(sockets=[listener])
+        ender.cancel()
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
 
 
 def listen(options: ServerOptions) -> socket.socket:
