@@ -171,6 +171,23 @@ def test_an_attached_volume_waits_and_says_so_honestly() -> None:
     assert cluster.line("v1") == "v1: detached healthy; replicas n1 n3 n4"
 
 
+def test_a_mark_whose_reason_is_gone_is_no_order_to_the_engine() -> None:
+    cluster = used(nodes=4)
+    evict(cluster, "n2")
+    while not any(r.leaving for r in cluster.volume("v1").replicas):
+        for name in sorted(cluster.machines):
+            cluster.act(name)
+        cluster.report_all()
+        assert cluster.plan().intents, "no end without a mark"
+        cluster.carry_out(cluster.plan(), limit=1)
+    assert not cluster.attach("v1", "n1")
+    cluster.node_event("n2", EvictCancelled())
+    cluster.apply("v1", SpecChanged(spec=Spec(replicas=4)))
+    cluster.rest()
+    assert cluster.volume("v1").session is not None
+    assert not any(r.leaving for r in cluster.volume("v1").replicas)
+
+
 def test_may_2043_scaling_up_a_detached_volume_fills_what_was_placed() -> None:
     cluster = used(nodes=3, replicas=2)
     cluster.apply("v1", SpecChanged(spec=Spec(replicas=3)))

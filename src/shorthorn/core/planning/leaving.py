@@ -43,6 +43,17 @@ def plan_leaving(world: World, volume: Volume, want: int) -> Plan:
     return Plan(intents=(_intend(volume, event, leaving.leaving),))
 
 
+def plan_unmarking(world: World, volume: Volume, want: int) -> Plan:
+    """In a session marks are orders to the engine, so one whose reason is gone is taken away then too (L5).
+
+    Intents: ReplicaLeaving without a reason. New marks are made on detached volumes only.
+    """
+    spare = len(keepers(world, volume)) > want
+    needed = [r for r in volume.replicas if r.leaving and not why_must_go(world, r) and not spare]
+    events = [ReplicaLeaving(replica=r.id, why="") for r in needed]
+    return Plan(intents=tuple(_intend(volume, event, "it is needed where it is") for event in events))
+
+
 def plan_giving_up(world: World, volume: Volume, want: int) -> Plan:
     """Syncing replicas that nothing needs: in the wrong place, or beside enough in-sync ones.
 

@@ -10,7 +10,7 @@ from shorthorn.core.model.world import World
 from shorthorn.core.planning import tasks
 from shorthorn.core.planning.admission import admit
 from shorthorn.core.planning.forming import plan_forming
-from shorthorn.core.planning.leaving import plan_giving_up, plan_leaving
+from shorthorn.core.planning.leaving import plan_giving_up, plan_leaving, plan_unmarking
 from shorthorn.core.planning.looking import NewId, keepers, task_under_way
 from shorthorn.core.planning.plan import Intent, Plan, Wait
 from shorthorn.core.planning.reclaim import plan_reclaim
@@ -39,6 +39,7 @@ def plan_volume(world: World, volume: Volume, new_id: NewId) -> Plan:
     if volume.deleting:
         return plan
     if volume.session:
+        plan += plan_unmarking(world, volume, wanted(world, volume))
         return plan + plan_session(world, volume, volume.session)
     if volume.m == 0:
         return plan + plan_forming(world, volume, new_id)
