@@ -281,7 +281,7 @@ class Cluster:
         """`v1: detached healthy; replicas n1 n2 n3`."""
         volume, why = self.volume(name), self.explain(name)
         health = f" {why.health}" if why.health else ""
-        return f"{name}: {why.state}{health}; replicas {' '.join(sorted(r.node for r in volume.in_sync))}"
+        return f"{name}: {why.state}{health}; replicas {' '.join(sorted(r.node for r in volume.in_sync)) or 'none'}"
 
     def waits(self) -> list[str]:
         return [w.describe() for w in self.plan().waits]

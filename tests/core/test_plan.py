@@ -72,7 +72,7 @@ def test_no_node_means_creating_with_the_reason() -> None:
     cluster = Cluster()
     cluster.create("v1")
     cluster.rest()
-    assert cluster.line("v1") == "v1: creating; replicas "
+    assert cluster.line("v1") == "v1: creating; replicas none"
     assert "no node left" in cluster.waits()[0]
 
 

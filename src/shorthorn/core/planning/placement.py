@@ -36,10 +36,15 @@ class NoPlace(Record):
     @property
     def reason(self) -> str:
         """One line that names every node."""
+        one = len(self.holding) == 1
         if not self.others:
-            who = f" ({', '.join(self.holding)} do)" if self.holding else ""
+            who = f" ({', '.join(self.holding)} {'does' if one else 'do'})" if self.holding else ""
             return f"no node left that holds no replica of it{who}"
-        held = [f"{', '.join(self.holding)} hold a replica of it"] if self.holding else []
+        held = (
+            [f"{', '.join(self.holding)} {'holds' if one else 'hold'} a replica of it"]
+            if self.holding
+            else []
+        )
         return f"no node can take another replica: {'; '.join([*held, *self.others])}"
 
 
