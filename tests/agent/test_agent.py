@@ -381,6 +381,26 @@ async def test_a_missing_program_uses_up_no_epoch(server: FakeServer, data: Path
         await server.until(in_state(1, EngineState.SERVING))
 
 
+async def test_a_start_that_can_not_be_written_down_is_made_later(
+    server: FakeServer, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No room for the order file: nothing was started, so no end may be told (B2)."""
+    monkeypatch.setattr("shorthorn.agent.engines.RETRY_S", 0.05)
+    async with running(server, data):
+        await server.until(listed)
+        blocked = node_folder(data) / "engines" / "v-1.last.new"
+        blocked.mkdir()  # what writes there fails
+        await server.order(records.run_engine(1))
+        seen = await server.until(lambda seen: (e := engine(seen, 1)) is not None and e.waits_for != "")
+        starting = engine(seen, 1)
+        assert starting is not None
+        assert starting.state is EngineState.STARTING
+        assert "its order to be written" in starting.waits_for
+        blocked.rmdir()
+        await server.until(in_state(1, EngineState.SERVING))
+    assert not any(in_state(1, EngineState.ENDED)(seen) for seen in server.sightings)
+
+
 async def test_an_ask_waits_while_the_server_is_away(data: Path) -> None:
     async with FakeServer() as server:
         server.answer = lambda event: EngineAnswer(outcome=EngineOutcome.UNKNOWN, why="the store is slow")

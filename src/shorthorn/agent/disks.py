@@ -134,7 +134,7 @@ class Disk:
         self._down = ""
         await self.process.ended()
         words = last_words(self.log_file)
-        how = f"its replica program ended ({self.process.how})"
+        how = f"its replica program ended{self.process.how}"
         self.process = None
         self._unlink()
         self._tasks.clear()

@@ -48,7 +48,7 @@ CLOSE_SLACK_S: Final = 10.0
 """Beyond the engine's own bound on a close: then it hangs and is ended by signals (B13)."""
 
 RETRY_S: Final = 5.0
-"""Between two looks for a program that is not installed."""
+"""Between two tries of a start that can't be made yet."""
 
 CLOSE: Final[Told] = ("close",)
 
@@ -227,27 +227,38 @@ class Engines:
         )
         engine = self._engines[key] = Engine(*key, path)
         engine.targets = content.targets
+        before = self.last.get(volume.uid, Epoch(0))
         self.last[volume.uid] = key[1]
-        self._around.group.create_task(self._start(engine, msgspec.json.encode(content), endpoint))
+        self._around.group.create_task(self._start(engine, msgspec.json.encode(content), endpoint, before))
 
-    async def _start(self, engine: Engine, order: bytes, endpoint: Path) -> None:
+    async def _start(self, engine: Engine, order: bytes, endpoint: Path, before: Epoch) -> None:
         boot = self._around.machine.boot_id
         try:
             await asyncio.to_thread(
                 make_engine_folder, self._around.folder, engine.volume, engine.epoch, order, boot
             )
+        except OSError as error:
+            self._undo_start(engine, before, error)
+            return
+        try:
             if self._start_no_more:
                 self._confirm(engine, "it was not started: the node's programs are being ended")
                 return
             engine.process = self._spawn(engine, endpoint)
         except OSError as error:
             log.error("%s can't be started: %s", engine, error)  # noqa: TRY400 - one line
-            engine.folder.mkdir(exist_ok=True)
             self._confirm(engine, f"it could not be started: {error}")
         else:
             log.info("%s started, process %d", engine, engine.process.pid)
             self._around.group.create_task(self._await_end(engine, engine.process))
         self._around.changed()
+
+    def _undo_start(self, engine: Engine, before: Epoch, error: OSError) -> None:
+        """Its folder can't be written, so it was not started and may be later: no end is told that is not durable."""
+        shutil.rmtree(engine.folder, ignore_errors=True)
+        del self._engines[engine.volume, engine.epoch]
+        self.last[engine.volume] = before
+        self._hold_back((engine.volume, engine.epoch), f"its order to be written: {error}")
 
     def _spawn(self, engine: Engine, endpoint: Path) -> Process:
         """Nothing of older epochs lives: what is left of their endpoint goes first (A16)."""
@@ -308,7 +319,9 @@ class Engines:
     async def _await_end(self, engine: Engine, process: Process) -> None:
         await process.ended()
         words = last_words(engine.log_file)
-        how = f"its process ended ({process.how}) and its lock was taken over"
+        if words.startswith("info "):
+            words = ""  # nothing about its end
+        how = f"its process ended{process.how} and its lock was taken over"
         if not self._confirm(engine, f"{how}{': ' + words if words else ''}"):
             self._seek_holder(engine)
         self._around.changed()

@@ -94,16 +94,16 @@ class Process:
 
 
 def _how_it_ended(pidfd: int) -> str:
-    """In words; reaps it when it is our child. Only a parent learns how."""
+    """Such as " (exit 1)"; reaps it when it is our child. Only a parent learns how: else it is empty."""
     try:
         result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
     except ChildProcessError:
-        return "ended"
+        return ""
     if result is None:
-        return "ended"
+        return ""
     if result.si_code == os.CLD_EXITED:
-        return f"exit {result.si_status}"
-    return f"signal {result.si_status}"
+        return f" (exit {result.si_status})"
+    return f" (signal {result.si_status})"
 
 
 def last_words(log_file: Path) -> str:

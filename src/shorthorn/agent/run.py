@@ -6,13 +6,14 @@ looks at everything and does what `reconcile` says. Programs outlive the agent: 
 
 import asyncio
 import logging
+import resource
 import signal
 from typing import Final
 
 from shorthorn.agent.asks import Asks
 from shorthorn.agent.backoff import Backoff
 from shorthorn.agent.disks import Disks
-from shorthorn.agent.engines import CLOSE_SLACK_S, Engines
+from shorthorn.agent.engines import CLOSE_SLACK_S, RETRY_S, Engines
 from shorthorn.agent.node_folder import NodeFolder
 from shorthorn.agent.options import AgentOptions, Programs
 from shorthorn.agent.program_links import Link, ProgramLinks, Taker
@@ -229,7 +230,12 @@ class Agent:
             if isinstance(action, TellDisk):
                 disks.tell(action)
             else:
-                engines.carry_out(action, orders.cluster, orders.settings)
+                try:
+                    engines.carry_out(action, orders.cluster, orders.settings)
+                except OSError as error:  # a full or failing file system of the node's own folder
+                    log.error("%s failed, tried again soon: %s", type(action).__name__, error)  # noqa: TRY400 - one line
+                    asyncio.get_running_loop().call_later(RETRY_S, self._look_again)
+                    continue
             self._look_again()
 
     def _greet(self, hello: wire.Hello, link: Link) -> Taker | None:
@@ -273,6 +279,12 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
+def _raise_file_limit() -> None:
+    """Two open files an engine: the usual soft limit of 1024 would end at 500 volumes on a node."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 async def run_agent(options: AgentOptions) -> None:
     """Run an agent until SIGTERM or SIGINT, which end it and leave every program running.
 
@@ -281,6 +293,7 @@ async def run_agent(options: AgentOptions) -> None:
 
     Raises a `ShorthornError` or `OSError`, with one clear line for the user, when it can't run.
     """
+    _raise_file_limit()
     agent = Agent(options)
     loop = asyncio.get_running_loop()
     handlers = {
