@@ -58,7 +58,9 @@ class Cluster:
             self._up = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
             )
-        self.wait(lambda: self._reachable() >= self._nodes, "every node is heard", START_S)
+        self.wait(
+            lambda: self._serves() and self._reachable() >= self._nodes, "every node is heard", START_S
+        )
 
     def end(self) -> None:
         """End everything cleanly, as Ctrl-C does, then what `down` still finds, which is also what runs beside `up`.
@@ -75,6 +77,12 @@ class Cluster:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         assert not left, f"{len(left)} processes were left: {down.stdout}{down.stderr}\n{self.logs()}"
+
+    def interrupt(self) -> None:
+        """Ctrl-C on `shorthorn up`, and wait for its end. Raises `AssertionError` unless it ended with 0."""
+        assert self._up is not None
+        _stop(self._up, signal.SIGINT)
+        assert self._up.returncode == 0, f"`shorthorn up` ended with {self._up.returncode}\n{self.logs()}"
 
     def kill_up(self) -> None:
         """kill -9 of `shorthorn up` itself; the cluster runs on."""
@@ -202,6 +210,12 @@ class Cluster:
             text = path.read_text(errors="replace").splitlines()
             parts.append(f"--- {path.relative_to(self.data)}\n" + "\n".join(text[-lines:]))
         return "\n".join(parts)
+
+    def _serves(self) -> bool:
+        """Whether the server is that of our `shorthorn up`, not one that it is about to end."""
+        assert self._up is not None
+        pid = json.loads((self.data / "server.json").read_text())["pid"]
+        return f"\nPPid:\t{self._up.pid}\n" in Path(f"/proc/{pid}/status").read_text()
 
     def _reachable(self) -> int:
         return int(self.get("/v1/status")["nodes"].get("reachable", 0))

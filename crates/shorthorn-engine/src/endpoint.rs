@@ -1,6 +1,8 @@
 //! The unix socket at which clients find the volume.
 //!
-//! Bound only once the session is open; removed when it ends, if it is still the one that was bound here.
+//! Bound when the record is asked to open the session: who learns there that it is open can connect at once. Nobody is
+//! accepted before the record has answered (docs/protocol.md, B2). Removed when the session ends, if it is still the one
+//! that was bound here.
 
 use std::fs;
 use std::io::{self, ErrorKind};

@@ -9,7 +9,7 @@
 //! handed to the core in this round came before that moment. Requests are sent at the end of the round, or later where a
 //! socket was full, but count as sent at that same moment: too early, so that a grant ends too early, never too late.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use shorthorn_core::engine::{Effect, Engine, Event, Status};
 use shorthorn_core::{Nanos, ReplicaIndex};
 use shorthorn_nbd::Export;
 use shorthorn_wire::WIRE_VERSION;
-use shorthorn_wire::agent::{Hello, SessionOrder, ToAgent, ToProgram};
+use shorthorn_wire::agent::{Ask, Hello, SessionOrder, ToAgent, ToProgram};
 
 use crate::agent_link::AgentLink;
 use crate::clients::Clients;
@@ -322,6 +322,7 @@ impl Session {
             }
             Effect::HangUp { replica } => self.peers.get(replica).hang_up(),
             Effect::Ask { id, ask } => {
+                self.listen_for(&ask);
                 if self.agent.is_up() {
                     log::info("asks the record", &[("id", &id), ("ask", &json(&ask))]);
                 }
@@ -338,14 +339,29 @@ impl Session {
         }
     }
 
+    /// A session that will serve lets clients come before the record says that it is open.
+    fn listen_for(&mut self, ask: &Ask) {
+        if let Ask::SessionOpened {
+            broken: false,
+            endpoint,
+            ..
+        } = ask
+            && let Err(error) = self.clients.listen(endpoint)
+        {
+            self.give_up_serving(endpoint, &error);
+        }
+    }
+
     fn serve(&mut self, endpoint: &str) {
         match self.clients.serve(endpoint, self.poll.registry(), LISTENER) {
             Ok(()) => log::info("serves", &[("endpoint", &endpoint)]),
-            Err(error) => {
-                log::error("can't serve", &[("endpoint", &endpoint), ("why", &error)]);
-                self.unservable = true;
-            }
+            Err(error) => self.give_up_serving(endpoint, &error),
         }
+    }
+
+    fn give_up_serving(&mut self, endpoint: &str, error: &io::Error) {
+        log::error("can't serve", &[("endpoint", &endpoint), ("why", error)]);
+        self.unservable = true;
     }
 
     fn note_status(&mut self, status: Status) {
