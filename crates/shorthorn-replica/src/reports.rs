@@ -21,7 +21,7 @@ const ANSWERS_MAX: usize = 1024;
 const OVER_MAX: usize = 64;
 
 /// How far a task is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes that were looked at.
     pub done: u64,
@@ -84,9 +84,12 @@ impl Reports {
         }
     }
 
-    /// A task got on.
+    /// A task got on. The same again is no news.
     pub fn task(&self, task: &str, progress: Progress) {
         let mut state = self.lock();
+        if state.tasks.get(task) == Some(&progress) {
+            return;
+        }
         if matches!(
             progress.state,
             TaskState::Finished | TaskState::Failed { .. }

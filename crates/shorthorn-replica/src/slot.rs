@@ -170,9 +170,7 @@ impl Slot {
             if inner.outboxes.remove(&conn).is_none() || inner.closed {
                 return;
             }
-            let replies = inner.deliver(self, Event::Ended { conn });
-            inner.rest();
-            replies
+            inner.deliver(self, Event::Ended { conn })
         };
         replies.flush();
     }
@@ -237,6 +235,7 @@ impl Inner {
             std::mem::swap(&mut effects, &mut next);
         }
         self.encoder.forget();
+        self.rest();
         self.tell();
         if !self.core.is_busy() {
             slot.idle.notify_all();
@@ -303,7 +302,7 @@ impl Inner {
         }
     }
 
-    /// Nobody is connected: no thread is needed.
+    /// Nobody is connected: no thread is needed. It does what it was given before it ends.
     fn rest(&mut self) {
         if self.outboxes.is_empty() {
             self.syncer = None;

@@ -177,3 +177,37 @@ fn a_peer_that_reads_nothing_does_not_hold_up_the_others() {
     next.write(1, 0, 8, 4096);
     assert_eq!(next.read(0, 4096), vec![8; 4096]);
 }
+
+#[test]
+fn who_says_no_hello_is_not_waited_for() {
+    let disk = Disk::new("disk-1");
+    let mut program = disk.start("boot-1");
+    program.create("r1").expect("made");
+    let mut silent = program.connect();
+    let mut slow = program.connect();
+    let part = bytes_of(1, &hello("r1", "e"));
+    slow.stream.write_all(&part[..60]).expect("sent");
+    assert!(silent.is_ended() && slow.is_ended());
+    assert_eq!(program.log().matches("no hello in 10 seconds").count(), 2);
+    program.opened("r1", 5, 2);
+}
+
+#[test]
+fn too_many_connections_are_refused_and_taken_again_when_some_end() {
+    let disk = Disk::new("disk-1");
+    let mut program = disk.start("boot-1");
+    program.create("r1").expect("made");
+    let mut clients: Vec<_> = (0..1024).map(|_| program.connect()).collect();
+    let mut refused = program.connect();
+    assert!(refused.is_ended());
+    program.logs("there are too many");
+    clients.truncate(1000);
+    until("a connection is taken again", || {
+        let mut client = program.connect();
+        client
+            .stream
+            .write_all(&bytes_of(1, &hello("r1", "e")))
+            .ok()?;
+        client.hear().filter(|(_, reply)| *reply == Reply::Done)
+    });
+}
