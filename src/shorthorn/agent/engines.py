@@ -6,7 +6,6 @@ program of that epoch that came late would find no order (docs/protocol.md, B2, 
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import shutil
@@ -17,10 +16,11 @@ from typing import Final
 
 import msgspec
 
-from shorthorn.agent.files import FileLock, read_small, sync_folder, who_has_open
+from shorthorn.agent.engine import Engine
+from shorthorn.agent.files import sync_folder, who_has_open
 from shorthorn.agent.lines import session_order
 from shorthorn.agent.node_folder import make_engine_folder
-from shorthorn.agent.processes import Process, last_words
+from shorthorn.agent.processes import Process
 from shorthorn.agent.program_links import Link, Taker
 from shorthorn.agent.reconcile import (
     Action,
@@ -36,7 +36,7 @@ from shorthorn.agent.surroundings import Surroundings
 from shorthorn.core.model.ids import ClusterUid, Epoch, VolumeUid
 from shorthorn.core.model.order import RunEngine
 from shorthorn.core.model.world import Settings
-from shorthorn.errors import Damaged, Invalid
+from shorthorn.errors import Invalid
 from shorthorn.links import program_lines as wire
 
 log = logging.getLogger(__name__)
@@ -53,53 +53,6 @@ RETRY_S: Final = 5.0
 CLOSE: Final[Told] = ("close",)
 
 Key = tuple[VolumeUid, Epoch]
-
-
-class Engine:
-    """One engine that was started here, and what is known of it."""
-
-    def __init__(self, volume: VolumeUid, epoch: Epoch, folder: Path) -> None:
-        self.volume = volume
-        self.epoch = epoch
-        self.folder = folder
-        self.process: Process | None = None
-        self.link: Link | None = None
-        self.status: wire.Status | None = None
-        self.told: set[Told] = set()
-        self.targets: tuple[wire.Target, ...] | None = None
-        self.linked_before = False
-        self.evidence = ""
-        self.trouble = ""
-        self.ending = False
-        self.closing = False
-
-    @property
-    def lock_file(self) -> Path:
-        """Held by the program for its whole life."""
-        return self.folder / "lock"
-
-    @property
-    def log_file(self) -> Path:
-        """Where its output goes."""
-        return self.folder / "log"
-
-    def __str__(self) -> str:
-        return f"engine of {self.volume}, epoch {self.epoch}"
-
-    def runs(self) -> EngineRuns:
-        """The view of it."""
-        return EngineRuns(
-            volume=self.volume,
-            epoch=self.epoch,
-            evidence=self.evidence,
-            ending=self.ending,
-            closing=self.closing,
-            linked=self.link is not None,
-            status=self.status,
-            told=frozenset(self.told),
-            targets=self.targets,
-            trouble=self.trouble,
-        )
 
 
 class Engines:
@@ -289,10 +242,12 @@ class Engines:
     # Finding.
 
     def _why_found_dead(self, engine: Engine) -> str:
-        boot = _boot_of(engine)
+        boot = engine.boot_id()
+        if not boot:
+            return "its start was never written down whole, so it never ran"
         if boot == self._around.machine.boot_id:
             return "its lock was taken over at the agent's start"
-        return f"the machine has another boot id than when it was started ({boot or 'none is known'})"
+        return f"the machine has another boot id than when it was started ({boot})"
 
     def _adopt(self, engine: Engine, pid: int | None) -> None:
         """One whose lock is held: it lives."""
@@ -301,7 +256,7 @@ class Engines:
             log.warning("%s runs, but its process is not known", engine)
             return
         self._watch(engine, pid)
-        if _boot_of(engine) not in ("", self._around.machine.boot_id) and engine.process is not None:
+        if engine.boot_id() not in ("", self._around.machine.boot_id) and engine.process is not None:
             log.info("%s is of another boot: killed", engine)
             engine.process.signal(signal.SIGKILL)
 
@@ -318,11 +273,7 @@ class Engines:
 
     async def _await_end(self, engine: Engine, process: Process) -> None:
         await process.ended()
-        words = last_words(engine.log_file)
-        if words.startswith("info "):
-            words = ""  # nothing about its end
-        how = f"its process ended{process.how} and its lock was taken over"
-        if not self._confirm(engine, f"{how}{': ' + words if words else ''}"):
+        if not self._confirm(engine, engine.last_words(process)):
             self._seek_holder(engine)
         self._around.changed()
 
@@ -337,38 +288,18 @@ class Engines:
             log.error("%s: %s", engine, engine.trouble)
 
     def _confirm(self, engine: Engine, evidence: str) -> bool:
-        """Take the lock over: evidence that nothing of the engine lives. The endpoint goes with it (A16)."""
-        lock = FileLock.take(engine.lock_file)
-        if lock is None:
+        """Whether nothing of the engine lives; then its endpoint goes, too (A16).
+
+        Unless a newer engine of the hold has taken the path: that one is started only after this end.
+        """
+        if not engine.confirm_end(evidence):
             return False
-        try:
-            self._withdraw_order(engine)
-        finally:
-            lock.release()
-        engine.evidence, engine.ending, engine.status, engine.trouble = evidence, False, None, ""
         log.info("%s has ended: %s", engine, evidence)
-        return True
-
-    def _withdraw_order(self, engine: Engine) -> None:
-        """Nothing can serve by it from now on. Kept under another name, for people."""
-        ended = engine.folder / "order.ended.json"
-        with contextlib.suppress(FileNotFoundError):
-            (engine.folder / "order.json").replace(ended)
-            sync_folder(engine.folder)
-        if ended.exists():
-            self._remove_endpoint(engine, ended)
-
-    def _remove_endpoint(self, engine: Engine, order_file: Path) -> None:
-        """Unless another engine of the hold has taken the path: that one is started only after this end."""
-        try:
-            order = msgspec.json.decode(read_small(order_file), type=wire.SessionOrder)
-        except (msgspec.MsgspecError, UnicodeDecodeError, Damaged) as error:
-            log.warning("%s: its order can't be read: %s", engine, error)
-            return
-        endpoint = Path(order.endpoint)
+        endpoint = engine.endpoint()
         newer = any(e.volume == engine.volume and e.epoch > engine.epoch for e in self._engines.values())
-        if endpoint.parent == self._around.folder.nbd and not newer:
+        if endpoint is not None and endpoint.parent == self._around.folder.nbd and not newer:
             endpoint.unlink(missing_ok=True)
+        return True
 
     async def _bound_close(self, engine: Engine, bound_s: float) -> None:
         process = engine.process
@@ -409,10 +340,3 @@ class Engines:
 async def _end(engine: Engine, process: Process, grace_s: float) -> None:
     if not await process.end(grace_s):
         log.warning("%s did not end within %.0f s and was killed", engine, grace_s)
-
-
-def _boot_of(engine: Engine) -> str:
-    """The boot id of the machine when the engine was started; empty when it never was."""
-    with contextlib.suppress(OSError):
-        return read_small(engine.folder / "boot", 4096).decode("utf-8", "replace")
-    return ""
