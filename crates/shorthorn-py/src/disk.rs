@@ -86,7 +86,7 @@ impl SimDisk {
     }
 
     /// Names in a folder.
-    fn list(&self, path: PathBuf) -> PyResult<Vec<String>> {
+    fn names(&self, path: PathBuf) -> PyResult<Vec<String>> {
         Ok(self.0.list(&path)?)
     }
 

@@ -29,7 +29,7 @@ records! {
     /// A client's request was not done.
     ClientRefused { client: u64, cookie: u64, error: String }
     /// Ask for an event of the record.
-    Ask { id: u64, ask: Py<PyBytes> }
+    Ask { ask_id: u64, ask: Py<PyBytes> }
     /// Start to accept clients.
     Serve { endpoint: String }
     /// Accept no clients any more.
@@ -157,7 +157,7 @@ pub fn of_engine(py: Python<'_>, effect: engine::Effect) -> PyResult<Object> {
         Effect::Ask { id, ask } => object(
             py,
             Ask {
-                id,
+                ask_id: id,
                 ask: to_json(py, &ask)?,
             },
         ),

@@ -43,7 +43,7 @@ records! {
     /// The link to the agent stands.
     AgentConnected {}
     /// The record's answer.
-    Answered { id: u64, answer: Py<PyBytes> }
+    Answered { ask_id: u64, answer: Py<PyBytes> }
     /// Order: close.
     Close {}
     /// Order: remove a replica.
@@ -129,7 +129,7 @@ pub fn to_engine(event: &Bound<'_, PyAny>, targets: usize) -> PyResult<engine::E
         ClientGone(it) => Event::ClientGone { client: ClientId(it.client) },
         AgentConnected(_) => Event::AgentConnected,
         Answered(it) => {
-            Event::Answer { id: it.id, answer: from_json("answer", it.answer.as_bytes(py))? }
+            Event::Answer { id: it.ask_id, answer: from_json("answer", it.answer.as_bytes(py))? }
         },
         Close(_) => Event::Close,
         Leave(it) => Event::Leave { replica: it.replica.clone() },
