@@ -44,12 +44,15 @@ class Seen(Record):
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
-    """Recorded documents and the newest sightings at one moment."""
+    """Recorded documents and the newest sightings at one moment. `folders` is an index, filled as it is asked for."""
 
     settings: Settings
     volumes: Mapping[VolumeUid, Volume]
     nodes: Mapping[NodeName, Node]
     seen: Mapping[NodeName, Seen]
+    folders: dict[tuple[NodeName, DiskUid], dict[ReplicaId, ReplicaSighting]] = msgspec.field(
+        default_factory=dict
+    )
 
     def reach(self, node: NodeName) -> Reach:
         """Whether the node is heard; one that nobody has looked for is unknown."""
@@ -68,8 +71,12 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 
     def replica_seen(self, node: NodeName, disk: DiskUid, replica: ReplicaId) -> ReplicaSighting | None:
         """A replica's folder on a reachable node as last seen. None is "not seen", never "not there"."""
-        there = self.disk_seen(node, disk)
-        return next((r for r in there.replicas if r.replica == replica), None) if there else None
+        folders = self.folders.get((node, disk))
+        if folders is None:
+            there = self.disk_seen(node, disk)
+            folders = {r.replica: r for r in there.replicas} if there else {}
+            self.folders[node, disk] = folders
+        return folders.get(replica)
 
     def engine_seen(self, node: NodeName, volume: VolumeUid, epoch: Epoch) -> EngineSighting | None:
         """The engine of one session, as its reachable node last saw it."""

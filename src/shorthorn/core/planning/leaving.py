@@ -80,7 +80,7 @@ def _may_go(world: World, volume: Volume, want: int) -> dict[ReplicaId, str]:
     if spare < 0:
         return {}
     going = {r.id: why for r in volume.in_sync if (why := why_lost(world, r))}
-    ranked = sorted(whole, key=lambda r: _last_kept(world, r))
+    ranked = sorted(whole, key=lambda r: _last_kept(world, r)) if spare else []
     return going | {r.id: why_must_go(world, r) or "more replicas than wanted" for r in ranked[:spare]}
 
 

@@ -6,7 +6,7 @@ Eviction needs no more than this: a replica on an evicting node does not count a
 from collections.abc import Sequence
 
 from shorthorn.core.lifecycle.events import CopyStarted
-from shorthorn.core.lifecycle.state import why_absent
+from shorthorn.core.lifecycle.state import wanted, why_absent
 from shorthorn.core.model.ids import Epoch, TaskId
 from shorthorn.core.model.sighting import Reach
 from shorthorn.core.model.volume import Replica, ReplicaPhase, Task, Volume
@@ -81,7 +81,7 @@ def start_copy(
         target=target.id,
         place=target.node,
     )
-    cause = f"{len(volume.in_sync)} in-sync replicas, and replica {target.id} is to be one more"
+    cause = _cause(world, volume, wanted(world, volume))
     return Plan(intents=(Intent(volume=volume.uid, name=volume.name, event=event, cause=cause),))
 
 
