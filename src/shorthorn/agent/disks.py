@@ -14,9 +14,9 @@ from typing import Final
 
 import msgspec
 
-from shorthorn.agent.files import FileLock, read_small, who_has_open, write_durably
+from shorthorn.agent.files import FileLock, read_small, who_holds, write_durably
 from shorthorn.agent.node_folder import DiskEntry, check_disk
-from shorthorn.agent.processes import Process, last_words
+from shorthorn.agent.processes import Process, last_complaint
 from shorthorn.agent.program_links import Link, Taker
 from shorthorn.agent.reconcile import TellDisk
 from shorthorn.agent.running import LIST, DiskRuns, Told
@@ -133,7 +133,7 @@ class Disk:
             return "its replica program is not to be found, but its lock is held"
         self._down = ""
         await self.process.ended()
-        words = last_words(self.log_file)
+        words = last_complaint(self.log_file)
         how = f"its replica program ended{self.process.how}"
         self.process = None
         self._unlink()
@@ -141,7 +141,7 @@ class Disk:
         return f"{how}: {words}" if words else how
 
     def _find(self) -> Process | None:
-        pid = who_has_open([self.lock_file]).get(self.lock_file)
+        pid = who_holds([self.lock_file]).get(self.lock_file)
         if pid is None:
             return None
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from shorthorn.agent.files import FileLock, read_small, sync_folder
-from shorthorn.agent.processes import Process, last_words
+from shorthorn.agent.processes import Process, last_complaint
 from shorthorn.agent.program_links import Link
 from shorthorn.agent.running import EngineRuns, Told
 from shorthorn.core.model.ids import Epoch, VolumeUid
@@ -102,9 +102,7 @@ class Engine:
 
     def last_words(self, process: Process) -> str:
         """How it ended, as evidence; with the last line of its log if that is more than routine."""
-        words = last_words(self.log_file)
-        if words.startswith("info "):
-            words = ""
+        words = last_complaint(self.log_file)
         how = f"its process ended{process.how} and its lock was taken over"
         return f"{how}: {words}" if words else how
 

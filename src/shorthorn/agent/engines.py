@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from shorthorn.agent.engine import Engine
-from shorthorn.agent.files import sync_folder, who_has_open
+from shorthorn.agent.files import sync_folder, who_holds
 from shorthorn.agent.lines import session_order
 from shorthorn.agent.node_folder import make_engine_folder
 from shorthorn.agent.processes import Process
@@ -80,7 +80,7 @@ class Engines:
         for volume, epoch, path in self._around.folder.engine_folders():
             self._engines[volume, epoch] = Engine(volume, epoch, path)
         locked = [e for e in self._engines.values() if not self._confirm(e, self._why_found_dead(e))]
-        holders = who_has_open([engine.lock_file for engine in locked])
+        holders = who_holds([engine.lock_file for engine in locked])
         for engine in locked:
             self._adopt(engine, holders.get(engine.lock_file))
 
@@ -279,7 +279,7 @@ class Engines:
 
     def _seek_holder(self, engine: Engine) -> None:
         """The process that was watched is gone, its lock is not: somebody else holds it."""
-        holder = who_has_open([engine.lock_file]).get(engine.lock_file)
+        holder = who_holds([engine.lock_file]).get(engine.lock_file)
         engine.process = None
         if holder is not None:
             self._watch(engine, holder)

@@ -79,10 +79,11 @@ class FileLock:
             self._fd = None
 
 
-def who_has_open(paths: Iterable[Path]) -> dict[Path, int]:
-    """The process, other than this one, that has each file open, as far as this user may see.
+def who_holds(paths: Iterable[Path]) -> dict[Path, int]:
+    """The process, other than this one, that holds each lock, as far as this user may see.
 
-    Meant for lock files, which nobody opens but their program. Reads all of /proc: for an agent's start, not for a loop.
+    Who only has the file open, perhaps just to try the lock, is not meant: nobody may be taken for a program that he is
+    not, and be ended in its place. Reads all of /proc: for an agent's start, not for a loop.
     """
     wanted: dict[tuple[int, int], Path] = {}
     for path in paths:
@@ -93,14 +94,14 @@ def who_has_open(paths: Iterable[Path]) -> dict[Path, int]:
         return found
     for process in sorted(p for p in os.listdir("/proc") if p.isdecimal()):  # noqa: PTH208 - names only
         if int(process) != os.getpid():
-            for key in _open_files(process):
-                if key in wanted:
+            for name, key in _open_files(process):
+                if key in wanted and _holds(process, name):
                     found[wanted[key]] = int(process)
     return found
 
 
-def _open_files(process: str) -> list[tuple[int, int]]:
-    """Device and inode of what a process has open; nothing when it is gone or not ours to see."""
+def _open_files(process: str) -> list[tuple[str, tuple[int, int]]]:
+    """Number, device and inode of what a process has open; nothing when it is gone or not ours to see."""
     folder = f"/proc/{process}/fd"
     keys = []
     try:
@@ -109,7 +110,18 @@ def _open_files(process: str) -> list[tuple[int, int]]:
                 status = os.stat(f"{folder}/{name}")  # noqa: PTH116 - thousands of them
             except OSError:
                 continue  # closed meanwhile
-            keys.append((status.st_dev, status.st_ino))
+            keys.append((name, (status.st_dev, status.st_ino)))
     except OSError:
         pass  # ended meanwhile, or another user's
     return keys
+
+
+def _holds(process: str, name: str) -> bool:
+    """Whether the lock was taken through this open file. Source: proc_pid_fdinfo(5), "lock"."""
+    try:
+        lines = Path(f"/proc/{process}/fdinfo/{name}").read_text("ascii").splitlines()
+    except OSError:
+        return False  # closed or ended meanwhile
+    return any(
+        line.startswith("lock:") and line.split()[2:5] == ["FLOCK", "ADVISORY", "WRITE"] for line in lines
+    )

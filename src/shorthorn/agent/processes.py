@@ -115,3 +115,9 @@ def last_words(log_file: Path) -> str:
     except OSError:
         return ""
     return next((" ".join(line.split())[:300] for line in reversed(lines) if line.strip()), "")
+
+
+def last_complaint(log_file: Path) -> str:
+    """The last line of one of our programs, unless it is routine: of the level info."""
+    words = last_words(log_file)
+    return "" if words.startswith("info ") else words

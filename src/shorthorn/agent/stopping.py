@@ -13,7 +13,7 @@ from typing import Final
 
 from shorthorn.agent.disks import Disks
 from shorthorn.agent.engines import Engines
-from shorthorn.agent.files import who_has_open
+from shorthorn.agent.files import who_holds
 from shorthorn.agent.node_folder import read_node, take_agent_lock
 from shorthorn.agent.processes import Process
 
@@ -53,7 +53,7 @@ async def stop_programs(node_folder: Path, close_s: float = 30.0) -> None:
 
 
 async def _end_holders(lock_files: Iterable[Path], grace_s: float) -> None:
-    holders = who_has_open(path for path in lock_files if path.exists())
+    holders = who_holds(path for path in lock_files if path.exists())
     live = []
     for path in sorted(holders):
         try:
