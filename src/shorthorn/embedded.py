@@ -12,12 +12,12 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from shorthorn.agent.files import FileLock, who_has_open
+from shorthorn.agent.files import FileLock, who_holds
 from shorthorn.agent.processes import Process, last_words
 from shorthorn.errors import Invalid, NotNow, Unavailable
 from shorthorn.serve import ServerOptions, listen
@@ -125,26 +125,23 @@ async def run_cluster(options: ClusterOptions, say: Say) -> None:
 
 async def end_cluster(data: Path, say: Say) -> None:
     """End the cluster of a data folder, whoever started it. Raises `NotNow` when something does not end."""
-    if (pid := _holder_pid(data / "up.lock")) is not None:
+    for pid in _holders([data / "up.lock"]).values():
         await _end_process("shorthorn up", pid, signal.SIGINT, STOP_S + 10)
     await _end_nodes(data)
-    if (pid := _holder_pid(data / "server.lock")) is not None:
+    for pid in _holders([data / "server.lock"]).values():
         await _end_process("server", pid, signal.SIGTERM, STOP_S)
-    left = sorted({pid for path in _program_locks(data) if (pid := _holder_pid(path)) is not None})
-    for pid in left:
+    for pid in sorted(set(_holders(_program_locks(data)).values())):
         await _end_process("program without an agent", pid, signal.SIGTERM, STOP_S)
     say(f"nothing of the cluster in {data} runs any more")
 
 
 async def _end_nodes(data: Path) -> None:
     """End all agents with their programs: every engine first, since a close needs the replicas of other nodes."""
-    agents = {path: pid for path in _agent_locks(data) if (pid := _holder_pid(path)) is not None}
+    agents = _holders(_agent_locks(data))
     for pid in agents.values():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGUSR1)
-    for path in _engine_locks(data):
-        if (pid := _holder_pid(path)) is not None and (engine := _watch(pid)) is not None:
-            await _ended(f"engine of {path.parent.name}", engine)
+    await _engines_ended(data, frozenset(agents.values()))
     await asyncio.gather(
         *(
             _end_process(f"agent of {path.parent.name}", pid, signal.SIGUSR2, STOP_S)
@@ -153,10 +150,19 @@ async def _end_nodes(data: Path) -> None:
     )
 
 
-async def _ended(what: str, process: Process) -> None:
-    """Until it has ended; bounded, since its agent kills it when that takes too long."""
-    if not await process.ended_within(STOP_S):
-        log.error("%s did not end within %g s", what, STOP_S)
+async def _engines_ended(data: Path, agents: frozenset[int]) -> None:
+    """Until no engine lives; bounded, since its agent kills what takes too long.
+
+    An agent that holds an engine's lock has taken it over: that engine is dead.
+    """
+    end_s = asyncio.get_running_loop().time() + STOP_S
+    while live := {p: pid for p, pid in _holders(_engine_locks(data)).items() if pid not in agents}:
+        for path, pid in live.items():
+            engine = _watch(pid)
+            left_s = end_s - asyncio.get_running_loop().time()
+            if engine is not None and not await engine.ended_within(max(left_s, 0)):
+                log.error("engine of %s did not end within %g s", path.parent.name, STOP_S)
+                return
 
 
 def _watch(pid: int) -> Process | None:
@@ -168,10 +174,9 @@ def _watch(pid: int) -> Process | None:
 
 async def _end_old(data: Path) -> None:
     """End a server and agents that run on without their `up`; engines and replica programs are left to run."""
-    for path in (*_agent_locks(data), data / "server.lock"):
-        if (pid := _holder_pid(path)) is not None:
-            log.info("taking over: ending pid %d, which holds %s", pid, path.name)
-            await _end_process(f"holder of {path}", pid, signal.SIGTERM, STOP_S)
+    for path, pid in _holders([*_agent_locks(data), data / "server.lock"]).items():
+        log.info("taking over: ending pid %d, which holds %s", pid, path.name)
+        await _end_process(f"holder of {path}", pid, signal.SIGTERM, STOP_S)
 
 
 async def _end_process(what: str, pid: int, number: signal.Signals, bound_s: float) -> None:
@@ -195,15 +200,9 @@ def _program_locks(data: Path) -> list[Path]:
     return [*_engine_locks(data), *sorted(data.glob("nodes/*/disks/*/replica.lock"))]
 
 
-def _holder_pid(lock: Path) -> int | None:
-    """The process that holds a lock file open; None when it is free or not there."""
-    if not lock.exists():
-        return None
-    taken = FileLock.take(lock)
-    if taken is not None:
-        taken.release()
-        return None
-    return who_has_open([lock]).get(lock)
+def _holders(locks: Iterable[Path]) -> dict[Path, int]:
+    """The processes that hold lock files; one that is free or not there has none."""
+    return who_holds(path for path in locks if path.exists())
 
 
 @contextlib.contextmanager

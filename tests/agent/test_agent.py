@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from shorthorn.agent import Agent, AgentOptions, DiskOption, Programs, stop_programs
-from shorthorn.agent.files import who_has_open
+from shorthorn.agent.files import who_holds
 from shorthorn.core.lifecycle.events import SessionClosed, SessionOpened
 from shorthorn.core.model.ids import ClusterUid, Epoch, NodeName
 from shorthorn.core.model.order import CloseEngine, DeleteReplica, Order, ProbeReplica
@@ -111,7 +111,7 @@ def disk_folder(data: Path) -> Path:
 
 
 def _programs(data: Path) -> dict[Path, int]:
-    return who_has_open([*data.glob("nodes/*/engines/*/lock"), *data.glob("**/replica.lock")])
+    return who_holds([*data.glob("nodes/*/engines/*/lock"), *data.glob("**/replica.lock")])
 
 
 async def noted(folder: Path, line: str) -> None:

@@ -42,17 +42,20 @@ def test_what_is_copied_in_comes_out_again(cluster: Cluster, volumes: Volumes, t
 def test_the_history_shows_every_transition(cluster: Cluster, volumes: Volumes) -> None:
     name = volumes.attached(size="8MiB", replicas=1)
     cluster.cli("volume", "detach", name)
-    assert history(cluster, name) == [
-        "created",
-        "replica_placed",
-        "formed",
-        "attach_requested",
-        "session_started",
-        "session_opened",
-        "detach_requested",
-        "detach_requested",  # two lines of one commit: the holder goes, and with the last one the session closes
-        "session_closed",
-    ]
+    assert (
+        history(cluster, name)
+        == [
+            "created",
+            "replica_placed",
+            "formed",
+            "attach_requested",
+            "session_started",
+            "session_opened",
+            "detach_requested",
+            "detach_requested",  # two lines of one commit: the holder goes, and with the last one the session closes
+            "session_closed",
+        ]
+    )
 
 
 def test_attaching_again_for_the_same_holder_changes_nothing(cluster: Cluster, volumes: Volumes) -> None:
@@ -73,7 +76,9 @@ def test_the_endpoint_is_gone_after_a_detach(cluster: Cluster, volumes: Volumes)
     assert cluster.pids("shorthorn-engine") == []
 
 
-def test_a_second_holder_at_the_same_node_keeps_the_volume_attached(cluster: Cluster, volumes: Volumes) -> None:
+def test_a_second_holder_at_the_same_node_keeps_the_volume_attached(
+    cluster: Cluster, volumes: Volumes
+) -> None:
     name = volumes.attached(size="8MiB", replicas=1)
     cluster.cli("volume", "attach", name, "--node", "n1", "--holder", "second")
     said = cluster.cli("volume", "detach", name).stdout

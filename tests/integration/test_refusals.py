@@ -250,7 +250,11 @@ def stopped(folder: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("file", "newer"),
-    [("store.sqlite", _newer_store), ("nodes/n1/node.json", _newer_json), ("nodes/n1/disks/d1/disk.json", _newer_json)],
+    [
+        ("store.sqlite", _newer_store),
+        ("nodes/n1/node.json", _newer_json),
+        ("nodes/n1/disks/d1/disk.json", _newer_json),
+    ],
     ids=["store", "node", "disk"],
 )
 def test_a_newer_format_is_refused_with_one_line_and_nothing_changes(

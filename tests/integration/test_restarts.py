@@ -26,7 +26,7 @@ def test_a_killed_engine_comes_back_at_the_same_endpoint(cluster: Cluster, volum
     with volumes.recorder(name) as recorder:
         recorder.goes_on()
         os.kill(cluster.engine(name), signal.SIGKILL)
-        cluster.wait(lambda: cluster.volume(name)["epoch"] > before["epoch"], "a new epoch")
+        _await_epoch_after(cluster, name, before["epoch"])
         recorder.goes_on(50)
     after = cluster.volume(name)
     assert recorder.reconnects >= 1
@@ -44,7 +44,7 @@ def test_an_engine_that_is_killed_again_and_again_loses_nothing(cluster: Cluster
             epoch = cluster.volume(name)["epoch"]
             recorder.goes_on(15)
             os.kill(cluster.engine(name), signal.SIGKILL)
-            cluster.wait(lambda epoch=epoch: cluster.volume(name)["epoch"] > epoch, "a new epoch")
+            _await_epoch_after(cluster, name, epoch)
             recorder.goes_on(5)
     recorder.verify(recorder.path, name)
     assert state(cluster, name) == "attached healthy"
@@ -61,10 +61,12 @@ def test_qemu_reconnects_over_a_killed_engine(cluster: Cluster, volumes: Volumes
             "qemu-io", "-f", "raw", "-c", "read -P 0x51 0 1M", "-c", "write -P 0x52 1M 64k", uri, timeout_s=60
         )
         assert "failed" not in said.stdout + said.stderr
-        cluster.wait(lambda: cluster.volume(name)["epoch"] > epoch, "a new epoch")
+        _await_epoch_after(cluster, name, epoch)
 
 
-@pytest.mark.parametrize("victim", [r"shorthorn server ", r"--name n1 ", r"shorthorn node ", r"shorthorn (server|node) "])
+@pytest.mark.parametrize(
+    "victim", [r"shorthorn server ", r"--name n1 ", r"shorthorn node ", r"shorthorn (server|node) "]
+)
 def test_io_goes_on_without_the_control_plane(cluster: Cluster, volumes: Volumes, victim: str) -> None:
     """The server, the agent of the session's node, all agents, all of them: no request fails or waits for long."""
     name = volumes.attached()
@@ -94,7 +96,7 @@ def test_a_killed_replica_program_ends_the_session_unclean_and_the_next_opens_wi
     with volumes.recorder(name) as recorder:
         recorder.goes_on()
         os.kill(cluster.pids(r"shorthorn-replica .*nodes/n3/")[0], signal.SIGKILL)
-        cluster.wait(lambda: cluster.volume(name)["epoch"] > epoch, "a new epoch")
+        _await_epoch_after(cluster, name, epoch)
         recorder.goes_on(50)
         cluster.wait(lambda: state(cluster, name) == "attached healthy", "healthy")
     recorder.verify(recorder.path, name)
@@ -114,7 +116,7 @@ def test_all_replica_programs_killed_at_once_lose_nothing(cluster: Cluster, volu
         recorder.goes_on()
         for pid in cluster.pids("shorthorn-replica "):
             os.kill(pid, signal.SIGKILL)
-        cluster.wait(lambda: cluster.volume(name)["epoch"] > epoch, "a new epoch")
+        _await_epoch_after(cluster, name, epoch)
         recorder.goes_on(50)
     recorder.verify(recorder.path, name)
     assert not cluster.volume(name)["broken"]
@@ -140,7 +142,9 @@ def test_an_engine_killed_as_it_closes_is_detached_and_settled(cluster: Cluster,
     recorder.verify(socket_of(cluster.endpoint(name)), name)
 
 
-def test_a_killed_up_leaves_everything_running_and_the_next_takes_over(cluster: Cluster, volumes: Volumes) -> None:
+def test_a_killed_up_leaves_everything_running_and_the_next_takes_over(
+    cluster: Cluster, volumes: Volumes
+) -> None:
     name = volumes.attached()
     epoch, programs = cluster.volume(name)["epoch"], _programs(cluster)
     with volumes.recorder(name) as recorder:
@@ -188,6 +192,10 @@ def test_down_ends_what_a_killed_up_left(folder: Path) -> None:
         lines = [e["line"] for e in cluster.get(f"/v1/volumes/{name}/history")["events"]]
         assert any("closed clean" in line for line in lines)
         assert not any("unclean" in line for line in lines)
+
+
+def _await_epoch_after(cluster: Cluster, name: str, epoch: int) -> None:
+    cluster.wait(lambda: bool(cluster.volume(name)["epoch"] > epoch), "a new epoch")
 
 
 def _programs(cluster: Cluster) -> list[int]:

@@ -58,9 +58,7 @@ class Cluster:
             self._up = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
             )
-        self.wait(
-            lambda: self._serves() and self._reachable() >= self._nodes, "every node is heard", START_S
-        )
+        self.wait(lambda: self._serves() and self._reachable() >= self._nodes, "every node is heard", START_S)
 
     def end(self) -> None:
         """End everything cleanly, as Ctrl-C does, then what `down` still finds, which is also what runs beside `up`.

@@ -5,6 +5,7 @@ replies, one request at a time.
 Source: https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md
 """
 
+import contextlib
 import random
 import socket
 import struct
@@ -72,10 +73,8 @@ class NbdClient:
 
     def close(self) -> None:
         """Say goodbye if anybody listens."""
-        try:
+        with contextlib.suppress(OSError):  # it broke before: there is nobody to say goodbye to
             self._socket.sendall(struct.pack(">IHHQQI", REQUEST_MAGIC, 0, DISCONNECT, 0, 0, 0))
-        except OSError:
-            pass  # it broke before: there is nobody to say goodbye to
         self._socket.close()
 
     def _negotiate(self, export: bytes) -> tuple[int, int]:
@@ -83,7 +82,9 @@ class NbdClient:
         if (magic, option_magic) != (NBD_MAGIC, OPTION_MAGIC):
             raise EOFError("not an NBD server")
         data = struct.pack(">I", len(export)) + export + struct.pack(">H", 0)
-        self._socket.sendall(struct.pack(">I", 3) + struct.pack(">QII", OPTION_MAGIC, OPTION_GO, len(data)) + data)
+        self._socket.sendall(
+            struct.pack(">I", 3) + struct.pack(">QII", OPTION_MAGIC, OPTION_GO, len(data)) + data
+        )
         size = flags = 0
         while True:
             magic, _option, kind, length = struct.unpack(">QIII", self._take(20))
@@ -203,7 +204,9 @@ class Recorder:
         elif kind < 16:
             self._number += 1
             before = self._allowed[block]
-            self._allowed[block] = before | {self._number}  # until the answer comes it may or may not be there
+            self._allowed[block] = before | {
+                self._number
+            }  # until the answer comes it may or may not be there
             client.write(block * BLOCK, block_of(self._number), fua=kind == 1)
             self._allowed[block] = {self._number}
         else:
