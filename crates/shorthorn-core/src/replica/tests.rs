@@ -981,6 +981,17 @@ fn a_clear_needs_a_finished_flush_here() {
 }
 
 #[test]
+fn marks_of_an_older_session_can_be_cleared_by_the_next() {
+    let mut rig = Rig::opened();
+    rig.ask(A, write(900, 0));
+    rig.hello(B, "e6");
+    rig.ask(B, seal(6, 1, 3));
+    assert_eq!(rig.ask(B, open(6, 1, Role::Member, 4, 2)), Reply::Done);
+    assert_eq!(rig.ask(B, clear(2, 0)), Reply::Done);
+    assert_eq!(rig.ask(B, Request::Close), Reply::Done);
+}
+
+#[test]
 fn a_clear_after_copies_needs_a_flush_after_them() {
     let durable = Durable {
         role: Role::Member,
