@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from shorthorn.core.lifecycle import attachments, guards, law, replicas, sessions, tasks
+from shorthorn.core.lifecycle import attachments, guards, law, membership, sessions, tasks
 from shorthorn.core.lifecycle.events import (
     CopyStarted,
     ReplicaDropped,
@@ -20,11 +20,11 @@ Rule = Callable[..., Any]
 
 OUT: dict[str, tuple[tuple[type, tuple[Rule, ...]], ...]] = {
     "last-guard": (
-        (ReplicaDropped, (replicas.not_the_last,)),
-        (ReplicaLost, (replicas.not_the_last, replicas.with_witness)),
+        (ReplicaDropped, (membership.not_the_last,)),
+        (ReplicaLost, (membership.not_the_last, membership.with_witness)),
         (SessionOpened, (sessions.opens_on_some,)),
     ),
-    "offline-no-epoch": ((ReplicaSynced, (replicas.synced_at_epoch,)),),
+    "offline-no-epoch": ((ReplicaSynced, (membership.synced_at_epoch,)),),
     "no-attempt": ((ReplicaSynced, (guards.attempt_is,)),),
     "any-member": ((SessionOpened, (sessions.members_in_sync,)),),
     "any-copy-source": ((CopyStarted, (tasks.source_in_sync,)),),

@@ -1,11 +1,12 @@
 """The only way to change a volume: `apply(volume, event)`, a table of guarded transitions.
 
 Responsible for what may happen; never for what should (planning) nor for what is true outside (sightings). A refusal
-changes nothing and says why. The rows are written by topic: `volumes`, `attachments`, `sessions`, `replicas`, `tasks`.
+changes nothing and says why. The rows are written by topic: `volumes`, `attachments`, `sessions`, `replicas`,
+`membership`, `tasks`.
 Source: docs/design.md section 3; docs/protocol.md section 3.
 """
 
-from shorthorn.core.lifecycle import attachments, replicas, sessions, tasks, volumes
+from shorthorn.core.lifecycle import attachments, membership, replicas, sessions, tasks, volumes
 from shorthorn.core.lifecycle.attachments import check_attach
 from shorthorn.core.lifecycle.events import VolumeEvent
 from shorthorn.core.lifecycle.outcome import Accepted, Refused
@@ -25,6 +26,7 @@ TABLE: dict[type, Transition] = {
     **attachments.ROWS,
     **sessions.ROWS,
     **replicas.ROWS,
+    **membership.ROWS,
     **tasks.ROWS,
 }
 """Event type to row: all that can ever happen to a volume."""
