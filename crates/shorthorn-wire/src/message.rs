@@ -123,7 +123,8 @@ pub struct Standing {
     pub failed: Option<String>,
     /// Boot id of the machine, as the replica program was told.
     pub boot: String,
-    /// Dirty regions, in order, joined.
+    /// Dirty regions, in order, joined; if they are more than [`crate::frame::RUNS_MAX`] runs, neighbours are joined across
+    /// clean regions.
     pub marks: Vec<RegionRun>,
 }
 
@@ -223,7 +224,7 @@ pub enum Request {
         /// Bytes.
         length: u64,
     },
-    /// Clears marks of regions not written after `seq`; their stamp becomes `m`.
+    /// Clears marks of regions not written after `seq`; their stamp becomes `m`. At most [`crate::frame::RUNS_MAX`] runs.
     Clear {
         /// Becomes the stamp.
         m: Membership,
@@ -319,7 +320,8 @@ pub enum Reply {
     Standing(Standing),
     /// To [`Request::Read`].
     Data(Bytes),
-    /// To [`Request::Read`]: the first block whose checksum does not fit.
+    /// To [`Request::Read`]: the first block whose checksum does not fit. To a change that covers such a block only in
+    /// part: nothing was changed.
     Corrupt {
         /// Offset of the block.
         offset: u64,

@@ -8,8 +8,9 @@ use shorthorn_wire::message::{
 };
 
 use super::api::{ConnId, Durable, Effect, Outcome, Token, Work};
+use super::content::reply_to;
 use super::guard::{ends_older, refused};
-use super::machine::{Held, Replica, reply_to};
+use super::machine::{Held, Replica};
 
 /// What is being recorded.
 #[derive(Debug)]

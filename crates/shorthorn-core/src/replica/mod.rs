@@ -5,6 +5,7 @@
 //! Start at [`Replica::handle`]; the guards are a table in `guard.rs`. Source: docs/protocol.md, sections 1 to 3.
 
 mod api;
+mod content;
 mod gate;
 mod guard;
 mod machine;

@@ -107,7 +107,7 @@ impl Replica {
                 why: Failure::Disk,
                 detail: reason.clone(),
             },
-            (outcome, None) => super::machine::reply_to(outcome.clone()),
+            (outcome, None) => super::content::reply_to(outcome.clone()),
         };
         if reply == Reply::Done {
             let copies = running.waiters.iter().map(|waiter| waiter.copies);

@@ -1,0 +1,260 @@
+//! The requests that read or change content: mark, change, answer; and what their outcomes mean.
+
+use shorthorn_wire::message::{Blocks, Failure, Refusal, RegionRun, Reply, Request, Sequence, Tag};
+
+use super::api::{ConnId, Effect, Outcome, Token, Work};
+use super::guard::blocks_len;
+use super::machine::{Held, Replica};
+use super::marks::regions_of;
+
+/// Work under way for one request.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    conn: ConnId,
+    tag: Tag,
+    /// When its request was accepted, in the order of tokens.
+    since: Token,
+    step: Step,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// The mark before a change.
+    Mark {
+        regions: RegionRun,
+        seq: Sequence,
+        change: Work,
+        fua: bool,
+    },
+    /// A change.
+    Change { fua: bool },
+    /// Anything that changes no content.
+    Look,
+    /// Nobody waits for it.
+    Note,
+}
+impl Replica {
+    /// Whether a change that was accepted is not applied yet.
+    pub(super) fn changes_under_way(&self) -> bool {
+        self.first_change().is_some()
+    }
+
+    /// When the oldest change was accepted that is not applied yet.
+    pub(super) fn first_change(&self) -> Option<Token> {
+        let change = |task: &Task| matches!(task.step, Step::Mark { .. } | Step::Change { .. });
+        self.tasks
+            .iter()
+            .filter(|(_, task)| change(task))
+            .map(|(_, task)| task.since)
+            .min()
+    }
+
+    pub(super) fn accept_seq(&mut self, conn: ConnId, seq: Sequence) {
+        if self.holder == Some(conn) {
+            self.last_seq = seq;
+        }
+    }
+
+    pub(super) fn look(&mut self, conn: ConnId, tag: Tag, work: Work, out: &mut Vec<Effect>) {
+        let since = self.token();
+        self.start(
+            Task {
+                conn,
+                tag,
+                since,
+                step: Step::Look,
+            },
+            work,
+            out,
+        );
+    }
+
+    /// Before the first change of a clean region its mark is durable (docs/protocol.md, Marks).
+    #[expect(clippy::too_many_arguments, reason = "one request, taken apart")]
+    pub(super) fn change(
+        &mut self,
+        conn: ConnId,
+        tag: Tag,
+        regions: RegionRun,
+        seq: Sequence,
+        work: Work,
+        fua: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let since = self.token();
+        // At once, so that no clear under way takes away what this change counts on.
+        self.marks.raise(regions, seq);
+        let unmarked = self.marks.clean_in(regions);
+        if unmarked.is_empty() {
+            return self.start(
+                Task {
+                    conn,
+                    tag,
+                    since,
+                    step: Step::Change { fua },
+                },
+                work,
+                out,
+            );
+        }
+        let step = Step::Mark {
+            regions,
+            seq,
+            change: work,
+            fua,
+        };
+        self.start(
+            Task {
+                conn,
+                tag,
+                since,
+                step,
+            },
+            Work::Mark(unmarked),
+            out,
+        );
+    }
+
+    /// A copy may tear as a session's write may, so this boot is recorded before the first one: a copy that a power loss
+    /// broke off leaves the replica torn.
+    pub(super) fn copy(
+        &mut self,
+        conn: ConnId,
+        tag: Tag,
+        offset: u64,
+        blocks: Blocks,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.durable.open_boot.as_ref() != Some(&self.boot) {
+            return self.record_boot(Held {
+                conn,
+                tag,
+                request: Request::Copy { offset, blocks },
+            });
+        }
+        self.copies += 1;
+        let regions = regions_of(offset, blocks_len(&blocks));
+        self.change(
+            conn,
+            tag,
+            regions,
+            self.last_seq,
+            Work::Copy { offset, blocks },
+            false,
+            out,
+        );
+    }
+
+    pub(super) fn clear(
+        &mut self,
+        conn: ConnId,
+        tag: Tag,
+        m: u64,
+        regions: &[RegionRun],
+        seq: Sequence,
+        out: &mut Vec<Effect>,
+    ) {
+        let regions = self.marks.clear(regions, seq);
+        if regions.is_empty() {
+            return self.send(conn, tag, Reply::Done, out);
+        }
+        self.look(conn, tag, Work::Clear { m, regions }, out);
+    }
+
+    fn start(&mut self, task: Task, work: Work, out: &mut Vec<Effect>) {
+        let token = self.token();
+        self.tasks.push_back((token, task));
+        out.push(Effect::Do { token, work });
+    }
+
+    pub(super) fn done(&mut self, token: Token, outcome: Outcome, out: &mut Vec<Effect>) {
+        if let Outcome::Disk(reason) = &outcome {
+            self.fail(reason, out);
+        }
+        if self.sync_done(token, &outcome, out) || self.gate_done(token, &outcome, out) {
+            return;
+        }
+        let Some(at) = self.tasks.iter().position(|(known, _)| *known == token) else {
+            return;
+        };
+        let Some((
+            _,
+            Task {
+                conn,
+                tag,
+                since,
+                step,
+            },
+        )) = self.tasks.remove(at)
+        else {
+            return;
+        };
+        match (step, &outcome) {
+            (Step::Note, _) => {}
+            (
+                Step::Mark {
+                    regions,
+                    seq,
+                    change,
+                    fua,
+                },
+                Outcome::Done,
+            ) => {
+                self.marks.set(regions, seq);
+                self.start(
+                    Task {
+                        conn,
+                        tag,
+                        since,
+                        step: Step::Change { fua },
+                    },
+                    change,
+                    out,
+                );
+            }
+            (Step::Change { fua: true }, Outcome::Done) => self.flush_own(conn, tag),
+            (Step::Change { .. }, Outcome::Done) => self.send(conn, tag, Reply::Done, out),
+            (_, _) => self.send(conn, tag, reply_to(outcome), out),
+        }
+    }
+
+    /// A disk or sync that failed once is never retried into an OK: nothing is served any more in this boot.
+    pub(super) fn fail(&mut self, reason: &str, out: &mut Vec<Effect>) {
+        if self.failed.is_some() {
+            return;
+        }
+        self.failed = Some(reason.to_owned());
+        self.changed();
+        let note = Task {
+            conn: ConnId(0),
+            tag: 0,
+            since: self.token(),
+            step: Step::Note,
+        };
+        self.start(note, Work::NoteFailed(reason.to_owned()), out);
+    }
+}
+
+/// The reply that an outcome is.
+pub(super) fn reply_to(outcome: Outcome) -> Reply {
+    match outcome {
+        Outcome::Done => Reply::Done,
+        Outcome::Data(data) => Reply::Data(data),
+        Outcome::Extents(extents) => Reply::Extents(extents),
+        Outcome::Hash { digest, bad } => Reply::Hash { digest, bad },
+        Outcome::Blocks(blocks) => Reply::Blocks(blocks),
+        Outcome::Corrupt { offset } => Reply::Corrupt { offset },
+        Outcome::NoSpace(detail) => Reply::Failed {
+            why: Failure::NoSpace,
+            detail,
+        },
+        Outcome::Invalid(detail) => Reply::Refused {
+            why: Refusal::Invalid,
+            detail,
+        },
+        Outcome::Disk(detail) => Reply::Failed {
+            why: Failure::Disk,
+            detail,
+        },
+    }
+}
