@@ -23,8 +23,8 @@ from tests.support.programs import program, run
 
 SIZE = "1GiB"
 NAME = "demo"
-FIO_S = 12
-"""How long fio writes while programs are killed, before it verifies."""
+FIO_WRITES, FIO_WRITES_PER_S = 24_576, 3_000
+"""fio writes at this rate, so that programs are killed in the middle of it, then reads all back as fast as it can."""
 
 
 class Steps:
@@ -72,7 +72,7 @@ def _play(cluster: Cluster, folder: Path, steps: Steps) -> None:
         took = _timed(lambda: run("nbdcopy", "--flush", image, cluster.endpoint(NAME), timeout_s=120))
         cluster.cli("volume", "detach", NAME)
         files = sum(1 for path in tree.rglob("*") if path.is_file())
-        result.append(f"{files} files, {image.stat().st_size / took / 2**20:.0f} MiB/s; {_state(cluster)}")
+        result.append(f"{files} files, {_data(image):.0f} MiB of data in {took:.1f} s; {_state(cluster)}")
     _evict(cluster, steps)
     with steps.step("attach at n3, read everything back, check the file system, compare the files") as result:
         cluster.cli("volume", "attach", NAME, "--node", "n3")
@@ -120,7 +120,7 @@ def _kill(cluster: Cluster, folder: Path, steps: Steps) -> None:
     ):
         fio = _fio(folder, uri)
         epoch = cluster.volume(NAME)["epoch"]
-        time.sleep(FIO_S / 4)  # fio is to be in the middle of its writes
+        time.sleep(FIO_WRITES / FIO_WRITES_PER_S / 4)  # fio is to be in the middle of its writes
         os.kill(cluster.engine(NAME), signal.SIGKILL)
         took = cluster.wait(lambda: _serves(cluster, epoch), "a session with a new epoch is open", 60)
         result.append(f"epoch {epoch} → {cluster.volume(NAME)['epoch']} in {took:.1f} s; {_finish(fio)}")
@@ -130,6 +130,7 @@ def _kill(cluster: Cluster, folder: Path, steps: Steps) -> None:
         victims = cluster.pids(r"shorthorn (server|node) ")
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
+        cluster.start_node("n4")  # `up` starts its own again
         took = cluster.wait(
             lambda: _state(cluster).startswith("attached healthy"), "attached and healthy again", 60
         )
@@ -165,7 +166,7 @@ def _read_back(cluster: Cluster, folder: Path, image: Path, tree: Path) -> str:
                 filecmp.cmp(path, files / path.relative_to(tree), shallow=False), f"{path.name} is the same"
             )
             count += 1
-    return f"{back.stat().st_size / took / 2**20:.0f} MiB/s, e2fsck clean, {count} files identical"
+    return f"{_data(back):.0f} MiB of data in {took:.1f} s, e2fsck clean, {count} files identical"
 
 
 @contextmanager
@@ -191,7 +192,7 @@ def _storage_daemon(cluster: Cluster, folder: Path) -> Iterator[str]:
 
 
 def _fio(folder: Path, uri: str) -> subprocess.Popen[str]:
-    """Fio writes 4 KiB blocks at depth 16 for a while, flushing now and then, then verifies all that it wrote."""
+    """Fio writes 4 KiB blocks at depth 16, flushing now and then, then verifies all that it wrote."""
     job = [
         "--name=demo",
         "--ioengine=nbd",
@@ -199,15 +200,14 @@ def _fio(folder: Path, uri: str) -> subprocess.Popen[str]:
         "--rw=randwrite",
         "--bs=4k",
         "--iodepth=16",
-        "--size=256m",
+        f"--size={FIO_WRITES * 4}k",
     ]
     job += [
         "--fsync=256",
         "--verify=crc32c",
         "--verify_fatal=1",
         "--do_verify=1",
-        f"--runtime={FIO_S}",
-        "--time_based",
+        f"--rate_iops=1000000,{FIO_WRITES_PER_S}",
     ]
     job += ["--thread", "--output-format=json", f"--aux-path={folder}"]
     return subprocess.Popen(
@@ -257,6 +257,11 @@ def _sessions(cluster: Cluster) -> int:
         for event in cluster.json("volume", "history", NAME)["events"]
         if event["event"] == "session_started"
     )
+
+
+def _data(image: Path) -> float:
+    """MiB that the file really holds; the rest of it is holes."""
+    return image.stat().st_blocks * 512 / 2**20
 
 
 def _timed(action: Callable[[], object]) -> float:

@@ -90,16 +90,22 @@ class Cluster:
 
     def add_node(self, name: str) -> None:
         """Run one more node beside those of `up`, and wait until it is heard."""
+        before = self._reachable()
+        self.start_node(name)
+        self.wait(lambda: self._reachable() > before, f"node {name} is heard", START_S)
+
+    def start_node(self, name: str) -> None:
+        """Start a node's agent beside those of `up`: a new node's, or again after it was killed."""
         command = [*self._shorthorn, "node", "--join", self.url, "--name", name, "--data", str(self.data)]
         if self._disk_size is not None:
             command += ["--disk-size", self._disk_size]
-        before = self._reachable()
         with (self.data / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
             )
+        if (old := self._agents.get(name)) is not None:
+            old.wait(STOP_S)
         self._agents[name] = process
-        self.wait(lambda: self._reachable() > before, f"node {name} is heard", START_S)
 
     @property
     def url(self) -> str:

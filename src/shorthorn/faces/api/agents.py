@@ -85,16 +85,20 @@ class AgentCalls:
         return EngineAnswer(outcome=EngineOutcome.COMMITTED, volume=answer.value)
 
     async def _order_lines(self, name: NodeName) -> AsyncIterator[bytes]:
-        sent = None
+        """The orders whenever they differ from those sent last; an empty line when nothing was sent for a while."""
+        loop = asyncio.get_running_loop()
+        sent, sent_at = None, loop.time()
         while True:
             count = self._control.changes.count
             current = self._control.loop.orders(name)
             if current != sent:
-                sent = current
+                sent, sent_at = current, loop.time()
                 yield msgspec.json.encode(current) + b"\n"
-            elif not await self._control.changes.after(count, HEARTBEAT_S):
+            elif loop.time() - sent_at >= HEARTBEAT_S:
+                sent_at = loop.time()
                 yield b"\n"
-            await asyncio.sleep(0)
+            else:
+                await self._control.changes.after(count, sent_at + HEARTBEAT_S - loop.time())
 
     def _same_node(self, call: Call, name: NodeName) -> None:
         if call.path("node") != name:
