@@ -45,6 +45,9 @@ from shorthorn.core.model.record import Record
 from shorthorn.core.model.volume import Mode, Spec, Volume
 from tests.core import examples as ex
 
+EXAMPLES = max(150, settings().max_examples)
+"""More in the profile `long`."""
+
 NODES = [NodeName(f"n{i}") for i in range(1, 6)]
 REPLICAS = [ReplicaId(f"r{i}") for i in range(1, 9)]
 TASKS = [TaskId(f"t{i}") for i in range(1, 6)]
@@ -327,11 +330,11 @@ class LawMachine(RuleBasedStateMachine):
             assert self.volume.attachments == ()
 
 
-LawMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+LawMachine.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=60)
 TestLaw = LawMachine.TestCase
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.data())
 def test_no_maintenance_gives_a_detached_volume_a_session(data: st.DataObject) -> None:
     """S10: without a consumer's request there is none, whatever else comes."""

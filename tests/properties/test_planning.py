@@ -29,6 +29,9 @@ from shorthorn.core.planning.plan import Plan
 from shorthorn.core.planning.planner import plan
 from tests.core.cluster import GIB, Cluster
 
+EXAMPLES = max(150, settings().max_examples)
+"""More in the profile `long`."""
+
 NODES = ("n1", "n2", "n3", "n4")
 VOLUMES = ("v1", "v2")
 nodes = st.sampled_from(NODES)
@@ -168,7 +171,7 @@ def quiet_down(run: Run) -> Cluster:
     return cluster
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.data())
 def test_any_run_comes_to_the_right_rest(data: st.DataObject) -> None:
     run = Run(data.draw)
@@ -203,7 +206,7 @@ def test_any_run_comes_to_the_right_rest(data: st.DataObject) -> None:
     assert plan(world, lambda kind: f"{kind}{count}") == plan(world, lambda kind: f"{kind}{count}")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=EXAMPLES // 2)
 @given(st.data())
 def test_detached_stays_detached_whatever_maintenance_does(data: st.DataObject) -> None:
     """S10: no consumer asks, so no session ever starts."""

@@ -26,7 +26,11 @@ def _start(world: World, volume: Volume, new_id: NewId) -> Plan:
     absent = [f"replica {r.id}: {why}" for r in volume.in_sync if (why := why_absent(world, r))]
     if absent:
         reason = f"its last session ended unclean and not every copy can be asked: {'; '.join(absent)}"
-        return Plan(waits=(wait(volume, reason, "they return; until then nothing moves"),))
+        return Plan(
+            waits=(
+                wait(volume, reason, "they return, or attach and detach it: opening goes on without them"),
+            )
+        )
     place = min(volume.in_sync, key=lambda r: _rank(world, r))
     event = SettleStarted(epoch=Epoch(volume.epoch + 1), task=TaskId(new_id("t")), place=place.node)
     cause = "its last session ended unclean"
