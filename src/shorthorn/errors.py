@@ -20,8 +20,6 @@ chosen by the faces, never here. `message` is one line that a user may read;
 `context` is for the operator's log and never reaches the user.
 """
 
-# ruff: noqa: N818 - the names are what users and faces say: "not found", not "not found error".
-
 from typing import ClassVar
 
 

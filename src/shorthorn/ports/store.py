@@ -148,7 +148,7 @@ class Unknown(Struct, frozen=True):
 CommitResult: TypeAlias = Done | Conflict | Unknown
 
 
-class Compacted(RequestError):  # noqa: N818 - as in shorthorn.errors
+class Compacted(RequestError):
     """The store has no history from the revision asked for: list again, watch from there.
 
     Either it is too old (forgotten by `compact`, or because the watcher was slow and the
