@@ -30,14 +30,20 @@ impl Endpoint {
     ///
     /// A socket file that is there is one of a dead engine of the same hold, whose clients come back here: it is
     /// replaced. That no engine of an older epoch lives is the agent's duty (docs/protocol.md, Open, A16).
+    ///
+    /// The socket is made under another name and then renamed: a socket has a file before it listens, and whoever waits
+    /// for the file to appear must not be refused.
     pub fn bind(path: &str) -> io::Result<Self> {
         let path = PathBuf::from(path);
-        remove_stale(&path)?;
+        check_replaceable(&path)?;
+        let fresh = fresh_name(&path);
+        remove_if_there(&fresh)?;
         // The file must never be there with wider rights. No other thread of this program makes files.
         let before = umask(Mode::from_raw_mode(0o177));
-        let listener = UnixListener::bind(&path);
+        let listener = UnixListener::bind(&fresh);
         umask(before);
         let listener = listener?;
+        fs::rename(&fresh, &path)?;
         let file = identity(&path)?;
         Ok(Self {
             listener,
@@ -66,9 +72,24 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((there.dev(), there.ino()))
 }
 
-fn remove_stale(path: &Path) -> io::Result<()> {
+/// The name under which the socket is made: beside the path, so that it can be renamed.
+pub fn fresh_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    PathBuf::from(name)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Nothing but a socket is ever replaced.
+fn check_replaceable(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
-        Ok(there) if there.file_type().is_socket() => fs::remove_file(path),
+        Ok(there) if there.file_type().is_socket() => Ok(()),
         Ok(_) => Err(io::Error::new(
             ErrorKind::AlreadyExists,
             "something that is no socket is there",

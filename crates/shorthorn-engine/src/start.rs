@@ -9,6 +9,8 @@ use rustix::fs::{FlockOperation, flock};
 use shorthorn_core::BadOrder;
 use shorthorn_wire::agent::SessionOrder;
 
+use crate::endpoint::fresh_name;
+
 /// Longest path of a unix socket, bytes: `sockaddr_un` less its terminator.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// An order holds one document, which has a limit of its own; more is not an order.
@@ -116,7 +118,7 @@ fn check_endpoint(path: &Path) -> Result<(), StartError> {
             why,
         })
     };
-    if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+    if fresh_name(path).as_os_str().len() > SOCKET_PATH_BYTES_MAX {
         return refuse("longer than a unix socket's path may be");
     }
     if !path.parent().is_some_and(Path::is_dir) {
