@@ -240,7 +240,12 @@ impl Store {
         }
         self.lock().slots.remove(replica);
         self.reports.replicas_changed();
-        shorthorn_disk::delete(&*self.disk, &self.folder.join(replica))?;
+        if let Err(error) = shorthorn_disk::delete(&*self.disk, &self.folder.join(replica)) {
+            // Not served any more, and not gone: said until the next start, which finds out what it is.
+            let why = format!("it could not be deleted: {error}");
+            self.lock().damaged.insert(replica.to_owned(), why);
+            return Err(error.into());
+        }
         log::info("replica deleted", &[("replica", &replica)]);
         Ok(())
     }
