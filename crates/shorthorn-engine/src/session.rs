@@ -341,13 +341,15 @@ impl Session {
 
     /// A session that will serve lets clients come before the record says that it is open.
     fn listen_for(&mut self, ask: &Ask) {
-        if let Ask::SessionOpened {
+        let Ask::SessionOpened {
             broken: false,
             endpoint,
             ..
         } = ask
-            && let Err(error) = self.clients.listen(endpoint)
-        {
+        else {
+            return;
+        };
+        if let Err(error) = self.clients.listen(endpoint) {
             self.give_up_serving(endpoint, &error);
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use shorthorn_wire::agent::{Answer, Ask, Hello, ToAgent, ToProgram};
+use shorthorn_wire::agent::{Answer, Ask, Hello, Phase, ToAgent, ToProgram};
 use shorthorn_wire::lines;
 use shorthorn_wire::message::Document;
 
@@ -39,6 +39,20 @@ impl Heard {
             Ask::SessionClosed { clean, .. } => Some(clean),
             _ => None,
         })
+    }
+
+    /// The engine said that it serves.
+    pub fn serves(&self) -> bool {
+        let serves = |message: &ToAgent| {
+            matches!(
+                message,
+                ToAgent::Status {
+                    phase: Phase::Serving,
+                    ..
+                }
+            )
+        };
+        self.messages.iter().any(serves)
     }
 
     /// Clients in the last status.

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 use shorthorn_wire::agent::{SessionOrder, Target};
@@ -15,6 +16,9 @@ use super::nbd::Nbd;
 use super::replica::FakeReplica;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_shorthorn-engine");
+
+/// Programs started by this test process, to tell their logs apart.
+static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// Size of the volume.
 pub const SIZE: u64 = 64 << 20;
@@ -90,23 +94,26 @@ impl World {
         let order = self.path("order.json");
         let text = serde_json::to_vec(&self.order).expect("json");
         fs::write(&order, text).expect("order");
-        let log = File::create(self.path("log")).expect("log");
+        // A second program of one world must not write into the first one's log.
+        let started = STARTED.fetch_add(1, Ordering::Relaxed);
+        let log_path = self.path(&format!("log.{started}"));
+        let log = File::create(&log_path).expect("log");
         let mut command = Command::new(PROGRAM);
         command.arg("--order").arg(&order);
         command.arg("--lock").arg(self.path("lock"));
         let child = command.stderr(log).spawn().expect("the program starts");
         Engine {
             child,
-            log: self.path("log"),
+            log: log_path,
         }
     }
 
-    /// Starts the program and waits until clients may connect.
+    /// Starts the program and waits until clients are served.
     pub fn serving(&self) -> Engine {
         let mut engine = self.engine();
-        eventually("the endpoint", || {
+        eventually("a session that serves", || {
             assert!(engine.ended().is_none(), "{}", engine.log());
-            self.endpoint().exists()
+            self.agent.heard().serves()
         });
         engine
     }
