@@ -36,7 +36,15 @@ fn hunt(mutant: &str, chances: &Chances) {
 
 #[test]
 fn no_range_lock_is_caught() {
-    hunt("no-range-lock", &Chances::default());
+    let chances = Chances {
+        nodes: 2,
+        engine_dies: 100,
+        replica_dies: 200,
+        power: 0,
+        hot: 2,
+        ..Chances::default()
+    };
+    hunt("no-range-lock", &chances);
 }
 
 #[test]
@@ -57,10 +65,12 @@ fn no_epoch_check_is_caught() {
 #[test]
 fn late_copier_is_caught() {
     let chances = Chances {
-        spare: 1,
-        engine_dies: 150,
-        copier_dies: 12,
-        late: 300,
+        nodes: 2,
+        engine_dies: 120,
+        copier_dies: 15,
+        late: 400,
+        close: 100,
+        power: 0,
         ..Chances::default()
     };
     hunt("late-copier", &chances);

@@ -484,7 +484,7 @@ impl World {
         let (actor, epoch) = *self.rng.pick(&serving);
         // An engine whose time is over can do nothing any more: its writes are not even possible.
         let over = epoch < self.record.opened_epoch;
-        let start = self.rng.below(BLOCKS.len());
+        let start = self.rng.below(self.chances.hot);
         let first = BLOCKS[start];
         let next = BLOCKS.get(start + 1).filter(|next| **next == first + 1);
         let mut blocks: Vec<u64> = vec![first];

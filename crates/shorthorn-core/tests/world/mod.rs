@@ -55,6 +55,8 @@ pub struct Chances {
     pub agent_link: usize,
     /// A session is fenced; its engine may live on.
     pub fence: usize,
+    /// Clients use only so many of the blocks.
+    pub hot: usize,
 }
 
 impl Default for Chances {
@@ -76,6 +78,7 @@ impl Default for Chances {
             late: 40,
             agent_link: 200,
             fence: 0,
+            hot: BLOCKS.len(),
         }
     }
 }
