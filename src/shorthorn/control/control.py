@@ -7,6 +7,7 @@ import asyncio
 
 from shorthorn.control.changes import Changes
 from shorthorn.control.commit import Committer
+from shorthorn.control.ends import Ends
 from shorthorn.control.loop import ControlLoop
 from shorthorn.control.records import Records, found_cluster
 from shorthorn.control.sightings import Sightings
@@ -30,7 +31,9 @@ class Control:
         self.sightings = Sightings(clock, settings.unreachable_after_s)
         self.committer = Committer(store, self.records, clock)
         self._loaded = asyncio.Event()
-        self.loop = ControlLoop(settings, self.records, self.sightings, self.committer, self.changes, ids)
+        self.loop = ControlLoop(
+            settings, self.records, self.sightings, self.committer, self.changes, Ends(clock), ids
+        )
 
     @classmethod
     async def open(cls, store: Store, clock: Clock, ids: Ids) -> "Control":

@@ -9,6 +9,7 @@ import logging
 
 from shorthorn.control.changes import Changes
 from shorthorn.control.commit import Committer, InvariantBroken
+from shorthorn.control.ends import Ends
 from shorthorn.control.records import Records
 from shorthorn.control.sightings import Sightings
 from shorthorn.core.lifecycle.outcome import Accepted, Refused
@@ -42,6 +43,7 @@ class ControlLoop:
         sightings: Sightings,
         committer: Committer,
         changes: Changes,
+        ends: Ends,
         ids: Ids,
     ) -> None:
         self._settings = settings
@@ -49,17 +51,20 @@ class ControlLoop:
         self._sightings = sightings
         self._committer = committer
         self._changes = changes
+        self._ends = ends
         self._ids = ids
         self.plan = NOTHING
 
     def world(self) -> World:
         """What is recorded and seen now."""
-        nodes = self._records.nodes
+        nodes, volumes = self._records.nodes, self._records.volumes
+        self._ends.note(volumes)
         return World(
             settings=self._settings,
-            volumes=self._records.volumes,
+            volumes=volumes,
             nodes=nodes,
             seen=self._sightings.seen(nodes),
+            ended=self._ends.ended(),
         )
 
     def orders(self, node: NodeName) -> NodeOrders:

@@ -4,6 +4,7 @@ The mappings are sorted by key and never changed once built; nothing iterates th
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -43,6 +44,19 @@ class Seen(Record):
     sighting: NodeSighting | None = None
 
 
+class Ended(Record):
+    """Unclean ends of a volume's sessions, one soon after the other, as this server saw them.
+
+    `count` of them, the last one `ago_s` seconds ago.
+    """
+
+    count: int
+    ago_s: float
+
+
+NO_ENDS: Mapping[VolumeUid, Ended] = MappingProxyType({})
+
+
 class World(msgspec.Struct, frozen=True, kw_only=True):
     """Recorded documents and the newest sightings at one moment. `folders` is an index, filled as it is asked for."""
 
@@ -50,6 +64,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     volumes: Mapping[VolumeUid, Volume]
     nodes: Mapping[NodeName, Node]
     seen: Mapping[NodeName, Seen]
+    ended: Mapping[VolumeUid, Ended] = NO_ENDS
     folders: dict[tuple[NodeName, DiskUid], dict[ReplicaId, ReplicaSighting]] = msgspec.field(
         default_factory=dict
     )

@@ -8,17 +8,22 @@ from shorthorn.core.model.volume import Session, SessionPhase, Volume
 from shorthorn.core.model.world import World
 from shorthorn.core.planning.looking import present, wait, why_must_go
 from shorthorn.core.planning.plan import NOTHING, Intent, Plan
+from shorthorn.core.planning.tasks import retry_after_s
 
 
 def plan_start(world: World, volume: Volume) -> Plan:
     """A session for the attachments of a volume that has none.
 
     Intents: SessionStarted, resting on the node's record (its boot). Waits: the node is not heard; no in-sync replica
-    is reachable; nodes that were not heard since this server started, since opening without them would lose them.
+    is reachable; nodes that were not heard since this server started, since opening without them would lose them;
+    sessions that ended unclean again and again (L8: the journal must not grow for ever).
     """
     at = volume.held_at
     if at is None:
         return NOTHING
+    pause = _pause(world, volume)
+    if pause.waits:
+        return pause
     node, sighting = world.nodes.get(at), world.heard(at)
     if node is None or node.dead:
         return Plan(waits=(wait(volume, f"its consumer is at {at}, which is gone", "detach it", at),))
@@ -38,6 +43,19 @@ def plan_start(world: World, volume: Volume) -> Plan:
         volume=volume.uid, name=volume.name, event=event, cause=f"held at {at} by {holders}", unchanged=(at,)
     )
     return Plan(intents=(intent,))
+
+
+def _pause(world: World, volume: Volume) -> Plan:
+    """The first new session follows at once: a consumer waits. Each further one after a longer pause."""
+    ended = world.ended.get(volume.uid)
+    if ended is None or ended.count < 2:
+        return NOTHING
+    left = retry_after_s(ended.count - 1) - ended.ago_s
+    if left <= 0:
+        return NOTHING
+    reason = f"{ended.count} sessions in a row ended unclean, the last one at {volume.held_at}"
+    frees = f"the next one starts within {retry_after_s(ended.count - 1):.0f} s; `volume history` says how they ended"
+    return Plan(waits=(wait(volume, reason, frees),), look_again_s=left)
 
 
 def plan_session(world: World, volume: Volume, session: Session) -> Plan:
