@@ -80,6 +80,10 @@ $(CACHE)/wheel.stamp: pyproject.toml Cargo.toml Cargo.lock README.md LICENSE $(W
 demo: packages build ## a three-node cluster, real clients, faults: every step checked
 	@$(BIN)/python -m tools.demo
 
+.PHONY: measure
+measure: packages build   ## the figures of README.md: fio against a volume and against nbdkit, side by side
+	@$(BIN)/python -m tools.measure
+
 # ---- tests
 
 .PHONY: test
