@@ -41,9 +41,13 @@ class ApartCluster(Cluster):
         self.wait(lambda: bool(self.get("/v1/status")), "the server answers", START_S)
         known.write_text(self.url.rpartition(":")[2])
 
-    def start_node(self, name: str) -> None:
-        """Start a node's agent; after `lose_power` under another boot id."""
-        self._boots.setdefault(name, 1)
+    def boot(self, name: str) -> int:
+        """How often a node was started, by its boot id."""
+        return self._boots[name]
+
+    def start_node(self, name: str, boot: int | None = None) -> None:
+        """Start a node's agent; after `lose_power` under another boot id, unless `boot` says otherwise."""
+        self._boots[name] = boot or self._boots.get(name, 1)
         arguments = ["node", "--join", self.url, "--name", name, "--data", str(self.data)]
         arguments += ["--boot-id", f"boot-{name}-{self._boots[name]}"]
         if self._disk_size is not None:
@@ -59,6 +63,13 @@ class ApartCluster(Cluster):
             self._agents.pop(name).wait()
             self._boots[name] += 1
         self.wait(lambda: not any(_lives(pid) for pid in victims), f"{', '.join(names)} are dark", 10)
+
+    def start_dark(self) -> None:
+        """Start every node that is dark, and wait until all are heard."""
+        for i in range(1, self._nodes + 1):
+            if f"n{i}" not in self._agents:
+                self.start_node(f"n{i}")
+        self.wait(lambda: self._reachable() >= self._nodes, "every node is heard", START_S)
 
     def layers(self, node: str, volume: str) -> list[Path]:
         """The data and checksum files of a volume's replica on a node."""
