@@ -9,16 +9,18 @@
 //! handed to the core in this round came before that moment. Requests are sent at the end of the round, or later where a
 //! socket was full, but count as sent at that same moment: too early, so that a grant ends too early, never too late.
 
-use std::io::{self, ErrorKind};
+mod effects;
+
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token, Waker};
+use shorthorn_core::Nanos;
 use shorthorn_core::engine::{Effect, Engine, Event, Status};
-use shorthorn_core::{Nanos, ReplicaIndex};
 use shorthorn_nbd::Export;
 use shorthorn_wire::WIRE_VERSION;
-use shorthorn_wire::agent::{Ask, Hello, SessionOrder, ToAgent, ToProgram};
+use shorthorn_wire::agent::{Hello, SessionOrder, ToProgram};
 
 use crate::agent_link::AgentLink;
 use crate::clients::Clients;
@@ -298,134 +300,6 @@ impl Session {
         self.effects = effects;
     }
 
-    fn apply(&mut self, effect: Effect) {
-        match effect {
-            Effect::Send {
-                replica,
-                tag,
-                request,
-            } => self.peers.send(replica, tag, &request),
-            Effect::Answer {
-                client,
-                cookie,
-                result,
-            } => {
-                // One that has gone does not hear it.
-                if let Some(client) = self.clients.find(client) {
-                    client.answer(cookie, result);
-                }
-            }
-            Effect::WakeAt(time) => self.timer = Some(time),
-            Effect::Dial { replica, address } => {
-                self.peers
-                    .dial(replica, &address, self.now, self.poll.registry());
-            }
-            Effect::HangUp { replica } => self.peers.get(replica).hang_up(),
-            Effect::Ask { id, ask } => {
-                self.listen_for(&ask);
-                if self.agent.is_up() {
-                    log::info("asks the record", &[("id", &id), ("ask", &json(&ask))]);
-                }
-                self.agent.say(&ToAgent::Ask { id, ask });
-            }
-            Effect::Serve { endpoint } => self.serve(&endpoint),
-            Effect::StopServing { break_clients } => {
-                log::info("stops serving", &[("break_clients", &break_clients)]);
-                self.clients.stop_serving(break_clients);
-                self.untold = true;
-            }
-            Effect::Status(status) => self.note_status(status),
-            Effect::Exit { clean, why } => self.note_exit(clean, &why),
-        }
-    }
-
-    /// A session that will serve lets clients come before the record says that it is open.
-    fn listen_for(&mut self, ask: &Ask) {
-        let Ask::SessionOpened {
-            broken: false,
-            endpoint,
-            ..
-        } = ask
-        else {
-            return;
-        };
-        if let Err(error) = self.clients.listen(endpoint) {
-            self.give_up_serving(endpoint, &error);
-        }
-    }
-
-    fn serve(&mut self, endpoint: &str) {
-        match self.clients.serve(endpoint, self.poll.registry(), LISTENER) {
-            Ok(()) => log::info("serves", &[("endpoint", &endpoint)]),
-            Err(error) => self.give_up_serving(endpoint, &error),
-        }
-    }
-
-    fn give_up_serving(&mut self, endpoint: &str, error: &io::Error) {
-        log::error("can't serve", &[("endpoint", &endpoint), ("why", error)]);
-        self.unservable = true;
-    }
-
-    fn note_status(&mut self, status: Status) {
-        let waits_for = status.waits_for.as_deref().unwrap_or("nothing");
-        let phase = json(&status.phase);
-        let fields: [log::Field<'_>; 3] = [
-            ("phase", &phase.trim_matches('"')),
-            ("waits_for", &waits_for),
-            ("needed", &status.needed.join(",")),
-        ];
-        log::info("status", &fields);
-        self.status = Some(status);
-        self.untold = true;
-    }
-
-    /// At most once a round, and only while it can arrive.
-    fn tell_status(&mut self) {
-        if !self.agent.is_up() || !std::mem::take(&mut self.untold) {
-            return;
-        }
-        if let Some(status) = &self.status {
-            self.agent.say(&ToAgent::Status {
-                phase: status.phase,
-                waits_for: status.waits_for.clone(),
-                needed: status.needed.clone(),
-                clients: self.clients.count() as u32,
-            });
-        }
-    }
-
-    fn note_exit(&mut self, clean: bool, why: &str) {
-        let level = if clean {
-            log::Level::Info
-        } else {
-            log::Level::Error
-        };
-        log::line(level, "session ends", &[("clean", &clean), ("why", &why)]);
-        self.clients.stop_serving(false);
-        self.exit = Some(End { clean });
-    }
-
-    fn log_news(&mut self, replica: ReplicaIndex, news: &News) {
-        let target = self.core.target(replica);
-        let who: [log::Field<'_>; 2] = [("replica", &target.replica), ("node", &target.node)];
-        let last = &mut self.logged[replica.index()];
-        match news {
-            News::Connected => {
-                *last = None;
-                log::info("replica connected", &who);
-            }
-            News::Disconnected(why) => {
-                log::warn("replica disconnected", &[who[0], who[1], ("why", why)]);
-            }
-            // Dialled again and again while it is away: said once.
-            News::Unreachable(why) if last.as_ref() == Some(why) => {}
-            News::Unreachable(why) => {
-                log::warn("replica unreachable", &[who[0], who[1], ("why", why)]);
-                *last = Some(why.clone());
-            }
-        }
-    }
-
     /// Writes out what is still to be sent, within a bound.
     fn leave(&mut self, events: &mut Events) {
         let until = clock::now() + LEAVE_LIMIT;
@@ -440,9 +314,4 @@ impl Session {
             self.wait(events, Some(Duration::from_nanos(left.0)));
         }
     }
-}
-
-/// For the log: the words of the wire.
-fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
 }

@@ -106,3 +106,20 @@ fn a_socket_that_is_not_its_own_any_more_is_left_alone() {
     assert_eq!(engine.code(), 0, "{}", engine.log());
     assert!(world.endpoint().exists());
 }
+
+/// The record may have been told that the session opens: it is opened and closed again, so that nothing is left over.
+#[test]
+fn an_engine_that_cannot_listen_closes_clean_and_says_why() {
+    let world = World::new();
+    let fresh = format!("{}.new", world.order.endpoint);
+    fs::create_dir(fresh).expect("in the way");
+    let mut engine = world.engine();
+    assert_eq!(engine.code(), 0, "{}", engine.log());
+    assert!(
+        engine.log().contains("error can't serve"),
+        "{}",
+        engine.log()
+    );
+    assert_eq!(world.agent.heard().closed(), Some(true));
+    assert!(!world.agent.heard().serves());
+}
