@@ -11,8 +11,16 @@ import msgspec
 
 from shorthorn.links import program_lines as lines
 from shorthorn.native import _native as native
-from shorthorn.native._native import Copier, Engine, Reply, Request
-from shorthorn.native.machines import CopierEffect, EngineEffect, EngineEvent, ReplicaEffect
+from shorthorn.native._native import (
+    Copier,
+    CopierEffect,
+    Engine,
+    EngineEffect,
+    EngineEvent,
+    ReplicaEffect,
+    Reply,
+    Request,
+)
 from tests.native.clients import Call, Clients
 from tests.native.node import Node
 from tests.native.pump import Pump

@@ -12,6 +12,7 @@ mod events;
 mod machines;
 mod messages;
 mod records;
+mod unions;
 mod work;
 
 use pyo3::prelude::*;
@@ -42,6 +43,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::register(module)?;
     events::register(module)?;
     effects::register(module)?;
+    unions::register(module)?;
     module.add_class::<messages::Request>()?;
     module.add_class::<messages::Reply>()?;
     module.add_class::<work::Work>()?;

@@ -13,8 +13,6 @@ Source: docs/protocol.md; crates/shorthorn-core (`engine/api.rs`, `copier/api.rs
 from os import PathLike
 from typing import Literal, TypeAlias, final
 
-from shorthorn.native import machines
-
 __all__ = [
     "Addresses",
     "AgentConnected",
@@ -35,6 +33,8 @@ __all__ = [
     "Committed",
     "Connected",
     "Copier",
+    "CopierEffect",
+    "CopierEvent",
     "CorruptError",
     "DamagedError",
     "Dial",
@@ -46,6 +46,8 @@ __all__ = [
     "End",
     "Ended",
     "Engine",
+    "EngineEffect",
+    "EngineEvent",
     "ExistsError",
     "Exit",
     "Failed",
@@ -74,6 +76,8 @@ __all__ = [
     "Progress",
     "Ready",
     "Replica",
+    "ReplicaEffect",
+    "ReplicaEvent",
     "ReplicaFiles",
     "Replied",
     "Reply",
@@ -117,7 +121,7 @@ class Engine:
     def __new__(cls, order_json: bytes, engine_id: str) -> Engine:
         """Raises `JsonError`, `OrderError`."""
 
-    def handle(self, now_ns: int, event: machines.EngineEvent) -> list[machines.EngineEffect]:
+    def handle(self, now_ns: int, event: EngineEvent) -> list[EngineEffect]:
         """Raises `JsonError`, `UnknownReplicaError`; then nothing has happened."""
 
     @property
@@ -131,7 +135,7 @@ class Copier:
     def __new__(cls, order_json: bytes, engine_id: str) -> Copier:
         """Raises `JsonError`, `OrderError`."""
 
-    def handle(self, now_ns: int, event: machines.CopierEvent) -> list[machines.CopierEffect]:
+    def handle(self, now_ns: int, event: CopierEvent) -> list[CopierEffect]:
         """Raises `JsonError`, `UnknownReplicaError`; then nothing has happened."""
 
 @final
@@ -139,7 +143,7 @@ class Replica:
     """One replica, as its files say it is, without connections."""
 
     def __new__(cls, files: ReplicaFiles) -> Replica: ...
-    def handle(self, event: machines.ReplicaEvent) -> list[machines.ReplicaEffect]: ...
+    def handle(self, event: ReplicaEvent) -> list[ReplicaEffect]: ...
     def standing(self) -> bytes:
         """What it durably is, and its dirty regions: JSON of a `Standing`."""
 
@@ -961,3 +965,49 @@ class DiskIoError(DiskError):
 
 class FailedError(DiskError):
     """A sync or the disk failed before, in this boot."""
+
+# What each machine takes and gives
+
+EngineEvent: TypeAlias = (
+    Start
+    | Connected
+    | Unreachable
+    | Disconnected
+    | Replied
+    | ClientRead
+    | ClientWrite
+    | ClientZero
+    | ClientFlush
+    | ClientBlockStatus
+    | ClientGone
+    | AgentConnected
+    | Answered
+    | Close
+    | Leave
+    | Addresses
+    | Stop
+    | Timer
+)
+EngineEffect: TypeAlias = (
+    Dial
+    | HangUp
+    | Send
+    | ClientDone
+    | ClientData
+    | ClientExtents
+    | ClientRefused
+    | Ask
+    | Serve
+    | StopServing
+    | Status
+    | Exit
+    | WakeAt
+)
+
+CopierEvent: TypeAlias = (
+    Start | Connected | Unreachable | Disconnected | Replied | Addresses | Committed | Cancel | Timer
+)
+CopierEffect: TypeAlias = Dial | HangUp | Send | Progress | Ready | Finished | Failed | WakeAt
+
+ReplicaEvent: TypeAlias = Requested | Done | Ended
+ReplicaEffect: TypeAlias = Do | SendReply | End
