@@ -9,10 +9,10 @@ from shorthorn.core.model.world import Ended
 from shorthorn.core.planning.planner import plan
 from tests.control.test_sightings import HandClock
 from tests.core.cluster import Cluster
-from tests.core.examples import after, died, formed, opened, serving, start
+from tests.core.examples import after, detached_clean, died, formed, opened, serving, start
 
 
-def test_each_unclean_end_soon_after_another_counts_and_a_clean_one_ends_the_row() -> None:
+def test_each_end_of_a_held_session_soon_after_another_counts_until_it_is_long_ago() -> None:
     clock, volume = HandClock(), serving(formed())
     ends = Ends(clock)
     for count in (1, 2, 3):
@@ -60,3 +60,15 @@ def _start(volume: Volume) -> Volume:
 def _again(volume: Volume) -> Volume:
     volume = after(volume, start(volume))
     return after(volume, opened(volume))
+
+
+def test_the_row_is_over_when_nobody_holds_the_volume() -> None:
+    volume = serving(formed())
+    ends = Ends(HandClock())
+    ends.note({volume.uid: volume})
+    ends.note({volume.uid: died(volume)})
+    assert ends.ended()
+    volume = serving(formed())
+    ends.note({volume.uid: volume})
+    ends.note({volume.uid: detached_clean(volume)})
+    assert not ends.ended()

@@ -1,4 +1,4 @@
-"""Counts the unclean ends of sessions that follow one another quickly, for planning to slow down.
+"""Counts the ends of held sessions that follow one another quickly, for planning to slow down.
 
 Kept in memory only: a server that starts anew begins at nothing, and the first new session is always at once.
 """
@@ -36,7 +36,7 @@ class Ends:
             if volume.session is not None:
                 self._sessions[uid] = volume.session.epoch
             if before is not None and (volume.session is None or volume.session.epoch != before):
-                self._end(volume, before)
+                self._end(volume)
         for uid in [uid for uid in self._rows if uid not in volumes]:
             del self._rows[uid]
 
@@ -50,10 +50,10 @@ class Ends:
             if now - row.at_s < FORGET_S
         }
 
-    def _end(self, volume: Volume, epoch: Epoch) -> None:
-        """A session that was opened and closed clean, or that nobody holds any more, ends a row."""
+    def _end(self, volume: Volume) -> None:
+        """Clean or not: nobody asked for the end of a session that is held. When nobody holds it, the row is over."""
         now = self._clock.monotonic_s()
-        if not volume.attachments or (volume.settled and volume.opened_epoch == epoch):
+        if not volume.attachments:
             self._rows.pop(volume.uid, None)
             return
         row = self._rows.get(volume.uid)

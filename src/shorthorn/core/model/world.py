@@ -45,7 +45,7 @@ class Seen(Record):
 
 
 class Ended(Record):
-    """Unclean ends of a volume's sessions, one soon after the other, as this server saw them.
+    """Ends of a volume's sessions while it was held, one soon after the other, as this server saw them.
 
     `count` of them, the last one `ago_s` seconds ago.
     """

@@ -16,7 +16,7 @@ def plan_start(world: World, volume: Volume) -> Plan:
 
     Intents: SessionStarted, resting on the node's record (its boot). Waits: the node is not heard; no in-sync replica
     is reachable; nodes that were not heard since this server started, since opening without them would lose them;
-    sessions that ended unclean again and again (L8: the journal must not grow for ever).
+    sessions that ended again and again (L8: the journal must not grow for ever).
     """
     at = volume.held_at
     if at is None:
@@ -53,7 +53,7 @@ def _pause(world: World, volume: Volume) -> Plan:
     left = retry_after_s(ended.count - 1) - ended.ago_s
     if left <= 0:
         return NOTHING
-    reason = f"{ended.count} sessions in a row ended unclean, the last one at {volume.held_at}"
+    reason = f"{ended.count} sessions in a row ended although it is held at {volume.held_at}"
     frees = f"the next one starts within {retry_after_s(ended.count - 1):.0f} s; `volume history` says how they ended"
     return Plan(waits=(wait(volume, reason, frees),), look_again_s=left)
 
