@@ -184,7 +184,9 @@ def test_a_detached_volume_survives_the_loss_of_all_power(cluster: ApartCluster,
     cluster.lose_power("n1", "n2", "n3")
     for node in ("n1", "n2", "n3"):
         cluster.start_node(node)
-    cluster.wait(lambda: {r["seen"] for r in cluster.volume(name)["replicas"]} == {"ok"}, "all are seen whole")
+    cluster.wait(
+        lambda: {r["seen"] for r in cluster.volume(name)["replicas"]} == {"ok"}, "all are seen whole"
+    )
     assert state(cluster, name) == "detached healthy"
     assert sessions(cluster, name) == before
     cluster.cli("volume", "attach", name, "--node", "n1")
@@ -203,7 +205,7 @@ def _check_broken(cluster: ApartCluster, name: str, old: dict[str, object]) -> N
     assert "broken" in shown
     for endpoint in {str(old["endpoint"]), str(volume["endpoint"])}:
         with pytest.raises((OSError, EOFError)):
-            NbdClient(socket_of(endpoint), name, timeout_s=2)
+            NbdClient(socket_of(endpoint), name, timeout_s=2).close()
 
 
 def _opened_after(cluster: ApartCluster, name: str, epoch: int) -> bool:
