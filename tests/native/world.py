@@ -367,7 +367,11 @@ class World:
 
     def _work(self, node: Node, life: int, token: int, work: native.Work) -> None:
         if node.life == life:
-            self._at_replica(node, native.Done(token, node.files.carry_out(work)))
+            outcome = node.files.carry_out(work)
+            assert outcome.kind != "invalid", (
+                f"{node.name} asks its disk for what makes no sense: {work}: {outcome}"
+            )
+            self._at_replica(node, native.Done(token, outcome))
 
     def _note(self, who: str, what: str) -> None:
         self.trace.append(f"{self.pump.now_ns} {who} {what}")

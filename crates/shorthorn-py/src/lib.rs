@@ -1,11 +1,14 @@
 //! The cores of engine, copier and replica, and the disk code on simulated disks, for Python.
 //!
-//! Conversion only: no rule, no clock, no I/O lives here. What the boundary looks like and why is in docs/decisions
-//! ("The native module takes events and gives effects"); what each class means is in `_native.pyi`.
+//! Conversion only: no rule, no clock, no I/O lives here. What the boundary looks like and why:
+//! docs/decisions/0008-native-boundary.md. What each class means: `_native.pyi`.
 
 mod carry_out;
 mod convert;
 mod disk;
+// The program's own file: what the simulator tries is what ships. The program is no library, so it can't be depended on.
+#[path = "../../shorthorn-replica/src/disk_work.rs"]
+mod disk_work;
 mod effects;
 mod errors;
 mod events;
@@ -16,6 +19,12 @@ mod unions;
 mod work;
 
 use pyo3::prelude::*;
+
+/// What `disk_work` finds in the place of the program's log.
+mod log {
+    /// Nothing is told here: the outcome says the same to whoever drives the replica.
+    pub fn error(_message: &str, _fields: &[(&str, &dyn std::fmt::Display)]) {}
+}
 
 /// Version of this package, of the wire languages and of the on-disk format.
 #[pyfunction]
