@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use shorthorn_wire::BLOCK_BYTES;
 use shorthorn_wire::message::{BlockState, Blocks};
+use shorthorn_wire::sum::block_sum;
 
 const BLOCK: usize = BLOCK_BYTES as usize;
 
@@ -65,7 +66,7 @@ pub(crate) fn accept(blocks: &mut Blocks) -> usize {
     let states: Vec<BlockState> = each(blocks)
         .map(|(state, content)| match (state, content) {
             (BlockState::Bad { .. }, Some(content)) => BlockState::Good {
-                sum: crc32c::crc32c(content),
+                sum: block_sum(content),
             },
             _ => state,
         })
@@ -88,7 +89,7 @@ mod tests {
 
     fn good(byte: u8) -> Blocks {
         let data = Bytes::from(vec![byte; BLOCK]);
-        let sum = crc32c::crc32c(&data);
+        let sum = block_sum(&data);
         Blocks {
             states: vec![BlockState::Good { sum }],
             data,

@@ -32,5 +32,5 @@ pub use layout::Layout;
 pub use real::{RealDisk, RealFile};
 pub use replica::ReplicaFiles;
 pub use sim::{SimDisk, SimFile};
-pub use sums::block_sum;
+pub use shorthorn_wire::sum::block_sum;
 pub use sync::SyncHandle;

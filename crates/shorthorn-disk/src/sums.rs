@@ -4,32 +4,13 @@
 //! was absent); it counts only where a process may have died between the entry and the data (docs/formats/disk.md).
 
 use shorthorn_wire::BLOCK_BYTES;
+pub(crate) use shorthorn_wire::sum::{ABSENT_SUM as ABSENT, ZERO_SUM, block_sum};
 
 /// Bytes of a block, as an index.
 pub(crate) const BLOCK: usize = BLOCK_BYTES as usize;
 
 /// Bytes of an entry.
 pub(crate) const ENTRY: usize = 8;
-
-/// `sum` of a block that is absent in a layer.
-pub(crate) const ABSENT: u32 = 0;
-
-/// [`block_sum`] of a block of zeroes, and of no other.
-pub(crate) const ZERO_SUM: u32 = 0x98f9_4189;
-
-/// The checksum of one block: CRC-32C, but never 0 (that says "absent"), and the zero block's only for a block of zeroes
-/// (so that a block can be told to be zero by its checksum alone, also when somebody makes up a collision).
-///
-/// `block` must be 4096 bytes.
-#[must_use]
-pub fn block_sum(block: &[u8]) -> u32 {
-    debug_assert_eq!(block.len(), BLOCK);
-    match crc32c::crc32c(block) {
-        ABSENT => 1,
-        ZERO_SUM if block.iter().any(|&byte| byte != 0) => ZERO_SUM ^ 1,
-        crc => crc,
-    }
-}
 
 /// Entry `index` of a buffer of entries: (sum, previous).
 pub(crate) fn entry(entries: &[u8], index: usize) -> (u32, u32) {

@@ -13,6 +13,7 @@ pub mod frame;
 pub mod lines;
 pub mod message;
 pub mod queue;
+pub mod sum;
 
 pub use frame::{Encoder, TooBig, WireError, decode_reply, decode_request, missing_bytes};
 pub use lines::{LineError, Lines};

@@ -81,6 +81,7 @@ impl Replica {
         let next = Durable {
             sealed: asked,
             engine,
+            role: self.role_of(asked.1),
             open_boot: None,
             ..self.durable.clone()
         };
@@ -90,6 +91,16 @@ impl Replica {
             sync: true,
             ..Gate::new(conn, tag, next, document, then)
         });
+    }
+
+    /// An attempt grows only when a replica leaves the in-sync set, or while it is outside: whoever is asked for a greater
+    /// one has left, whether or not it was told.
+    fn role_of(&self, attempt: u64) -> Role {
+        if attempt > self.durable.sealed.1 {
+            Role::Syncing
+        } else {
+            self.durable.role
+        }
     }
 
     /// A new connection ends the old, also one of the same engine.

@@ -585,6 +585,25 @@ fn a_replica_that_becomes_a_member_gets_stamps_that_are_durable_first() {
     assert!(matches!(rig.log[2..], [Work::Record { .. }]));
 }
 
+/// A member that was removed while it was away comes back by a copy. Nobody told it of its removal, so it still took
+/// itself for a member: it kept the old stamps of regions that the copy had filled, and a later delta resync from it
+/// would have left those out (A6).
+#[test]
+fn a_member_sealed_with_a_greater_attempt_has_left_the_set_and_joins_with_new_stamps() {
+    let mut rig = Rig::opened();
+    rig.hello(B, "copier");
+    let Reply::Standing(standing) = ({
+        let tag = rig.tell(B, seal(6, 2, 4));
+        rig.reply(tag).expect("an answer")
+    }) else {
+        panic!("sealed");
+    };
+    assert_eq!((standing.role, standing.synced_through), (Role::Syncing, Some(1)));
+    rig.log.clear();
+    assert_eq!(rig.ask(B, member(Role::Member, 5, 9)), Reply::Done);
+    assert!(matches!(&rig.log[0], Work::Clear { m: 9, .. }), "{:?}", rig.log);
+}
+
 // Who may do what, by state
 
 #[test]

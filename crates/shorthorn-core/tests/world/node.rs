@@ -251,7 +251,7 @@ impl Node {
         let mut data = BytesMut::new();
         for (block, cell) in self.range(offset, length) {
             let content = content_of(cell.value);
-            let sum = crc32c::crc32c(&content);
+            let sum = shorthorn_wire::sum::block_sum(&content);
             states[(block - offset / BLOCK) as usize] = if cell.bad {
                 BlockState::Bad { sum: sum ^ 1 }
             } else {
