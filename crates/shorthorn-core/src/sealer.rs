@@ -168,7 +168,40 @@ impl Sealer {
         }))
     }
 
-    /// The hello was taken: the seal to send.
+    /// The hello was taken: what it is has to be known before it is sealed.
+    pub fn probe() -> Request {
+        let drop = String::new();
+        Request::Probe { drop }
+    }
+
+    /// What it was found to be, before its seal. False: it is no source by the record, counts as unreachable from now on,
+    /// and was hung up.
+    ///
+    /// Not sealed, because a seal raises what it is judged by: the next session, or the next try of a task, would take
+    /// it for a source (A17).
+    pub fn found(
+        &mut self,
+        replica: ReplicaIndex,
+        standing: &Standing,
+        out: &mut impl Post,
+    ) -> bool {
+        // One that failed says so to its seal, and is whole again once its machine has booted.
+        let unfit = unfit(&self.identity, self.target(replica), standing);
+        let Some(why) = unfit.filter(|_| standing.failed.is_none()) else {
+            return true;
+        };
+        self.give_up(replica, why, out);
+        false
+    }
+
+    fn give_up(&mut self, replica: ReplicaIndex, why: String, out: &mut impl Post) {
+        let reach = &mut self.reaches[replica.index()];
+        reach.why = why;
+        reach.link = Link::Unfit;
+        out.hang_up(replica);
+    }
+
+    /// It was found fit: the seal to send.
     pub fn seal(&self, replica: ReplicaIndex) -> Request {
         Request::Seal(Seal {
             epoch: self.identity.epoch,
@@ -187,13 +220,11 @@ impl Sealer {
         let unfit = unfit(&self.identity, self.target(replica), &standing);
         let reach = &mut self.reaches[replica.index()];
         reach.standing = Some(standing);
+        reach.link = Link::Sealed;
         if let Some(why) = unfit {
-            reach.why = why;
-            reach.link = Link::Unfit;
-            out.hang_up(replica);
+            self.give_up(replica, why, out);
             return false;
         }
-        reach.link = Link::Sealed;
         true
     }
 

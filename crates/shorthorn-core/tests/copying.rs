@@ -95,11 +95,12 @@ impl Bench {
         }
     }
 
-    /// Connects and answers hello and seal.
+    /// Connects and answers hello, probe and seal.
     fn seal(&mut self, replica: usize, standing: Standing) {
         let index = ReplicaIndex(replica as u8);
         self.event(Event::Connected { replica: index });
         self.answer(replica, Reply::Done);
+        self.answer(replica, Reply::Standing(standing.clone()));
         self.answer(replica, Reply::Standing(standing));
     }
 

@@ -51,6 +51,8 @@ enum State {
 #[derive(Debug)]
 enum Work {
     Hello,
+    /// What it is before its seal.
+    Probe,
     Seal,
     Equalise(usize),
     /// What the state says, on all that were asked.
@@ -215,6 +217,15 @@ impl Copier {
             (Work::Equalise(_), reply) => self.range_reply(now, key, replica, reply, last, out),
             (Work::Hello, Reply::Done) => {
                 self.calls.remove(key);
+                let only = ReplicaSet::only(replica);
+                self.call(now, Work::Probe, only, Sealer::probe(), out);
+            }
+            (Work::Probe, Reply::Standing(standing)) => {
+                self.calls.remove(key);
+                if !self.sealer.found(replica, &standing, out) {
+                    let why = self.sealer.explain(ReplicaSet::only(replica));
+                    return self.fail(why, out);
+                }
                 let seal = self.sealer.seal(replica);
                 self.call(now, Work::Seal, ReplicaSet::only(replica), seal, out);
             }

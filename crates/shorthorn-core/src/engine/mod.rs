@@ -118,7 +118,8 @@ pub struct Engine {
     /// Scratch: who may run after a range was left.
     ready: Vec<Key>,
 
-    started: Nanos,
+    /// Since when somebody is sealed, without a gap.
+    sealed_since: Option<Nanos>,
     /// Opening goes on without the missing then.
     grace: Option<Nanos>,
     /// Close or end is over then.
@@ -169,7 +170,7 @@ impl Engine {
             in_flight_bytes: 0,
             repairs: 0,
             ready: Vec::new(),
-            started: Nanos::default(),
+            sealed_since: None,
             grace: None,
             bound: None,
             silence: None,

@@ -10,6 +10,7 @@ use crate::calls::Key;
 use crate::equaliser::{Equaliser, Roles, Sending};
 use crate::mutants::{self, Mutant};
 use crate::post::{complaint, is_final};
+use crate::sealer::Sealer;
 use crate::{Nanos, ReplicaIndex, ReplicaSet};
 
 impl Engine {
@@ -17,7 +18,6 @@ impl Engine {
         if !matches!(self.state, State::New) {
             return;
         }
-        self.started = now;
         self.enter(State::Sealing);
         let wanted = self.sealer.targets(|target| target.in_sync);
         self.sealer.want(now, wanted);
@@ -74,7 +74,7 @@ impl Engine {
         self.weigh(now, out);
     }
 
-    /// The answer to hello or seal.
+    /// The answer to hello, probe or seal.
     pub(super) fn sealing_reply(
         &mut self,
         now: Nanos,
@@ -86,8 +86,16 @@ impl Engine {
         let work = self.calls.remove(key);
         match (work, reply) {
             (Some(Work::Hello), Reply::Done) => {
-                let seal = self.sealer.seal(replica);
-                self.call(now, Work::Seal, ReplicaSet::only(replica), seal, out);
+                let only = ReplicaSet::only(replica);
+                self.call(now, Work::Probe, only, Sealer::probe(), out);
+            }
+            (Some(Work::Probe), Reply::Standing(standing)) => {
+                if self.sealer.found(replica, &standing, out) {
+                    let seal = self.sealer.seal(replica);
+                    self.call(now, Work::Seal, ReplicaSet::only(replica), seal, out);
+                } else {
+                    self.weigh(now, out);
+                }
             }
             (Some(Work::Seal), Reply::Standing(standing)) => {
                 self.sealer.sealed(replica, standing, out);
@@ -110,14 +118,18 @@ impl Engine {
         let sealed = self.sealer.all_sealed();
         self.grace = None;
         if sealed.is_empty() {
+            self.sealed_since = None;
             return;
         }
+        // From then on, not from the start: after an outage of all, whoever comes back first must not be taken for all
+        // there is.
+        let since = *self.sealed_since.get_or_insert(now);
         if !self.missing().is_empty() {
             let mut grace = Nanos::from_millis(self.order.open_grace_ms);
             if self.sealer.all_torn() == sealed {
                 grace = grace.max(Nanos::from_millis(self.order.open_grace_torn_ms));
             }
-            let until = self.started + grace;
+            let until = since + grace;
             if now < until {
                 self.grace = Some(until);
                 return;

@@ -31,7 +31,9 @@ impl Engine {
         match call.work {
             Work::Client(_) => self.client_reply(now, key, replica, reply, out),
             Work::Repair(_) => self.repair_reply(now, key, replica, reply, out),
-            Work::Hello | Work::Seal => self.sealing_reply(now, key, replica, reply, out),
+            Work::Hello | Work::Probe | Work::Seal => {
+                self.sealing_reply(now, key, replica, reply, out);
+            }
             Work::Equalise(_) => self.equalise_reply(now, key, replica, reply, last, out),
             _ if reply == Reply::Done => {
                 self.noted(key, replica);

@@ -13,6 +13,8 @@ use crate::{ReplicaIndex, ReplicaSet};
 pub(super) enum Work {
     /// Open: first on a connection.
     Hello,
+    /// Open: what it is before its seal.
+    Probe,
     /// Open.
     Seal,
     /// Open: a range is made equal.
@@ -57,7 +59,11 @@ impl Work {
                         Step::Flush | Step::Change { fua: true, .. } | Step::Mend(_)
                     )
             }
-            Self::Hello | Self::Equalise(_) | Self::Ping | Self::Repair(_) => false,
+            Self::Hello
+            | Self::Probe
+            | Self::Equalise(_)
+            | Self::Ping
+            | Self::Repair(_) => false,
             _ => true,
         }
     }

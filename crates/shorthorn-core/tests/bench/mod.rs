@@ -227,15 +227,19 @@ impl Bench {
         self.event(Event::Disconnected { replica, why });
     }
 
-    /// Answers hello and seal.
+    /// Answers hello, probe and, if the probe did not end it, seal.
     pub fn seal(&mut self, replica: usize, standing: Standing) {
         self.answer(
             replica,
             |request| matches!(request, Request::Hello(_)),
             Reply::Done,
         );
+        let is_probe = |request: &Request| matches!(request, Request::Probe { .. });
+        self.answer(replica, is_probe, Reply::Standing(standing.clone()));
         let is_seal = |request: &Request| matches!(request, Request::Seal(_));
-        self.answer(replica, is_seal, Reply::Standing(standing));
+        if !self.waiting(replica, is_seal).is_empty() {
+            self.answer(replica, is_seal, Reply::Standing(standing));
+        }
     }
 
     /// What a replica has not answered, of a kind.
@@ -269,6 +273,7 @@ impl Bench {
             !matches!(
                 request,
                 Request::Seal(_)
+                    | Request::Probe { .. }
                     | Request::Read { .. }
                     | Request::Extents { .. }
                     | Request::Hash { .. }

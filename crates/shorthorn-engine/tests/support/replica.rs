@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use bytes::{Bytes, BytesMut};
-use shorthorn_wire::message::{Extent, Refusal, RegionRun, Reply, Request, Role, Standing, Tag};
+use shorthorn_wire::message::{
+    Attempt, Epoch, Extent, Refusal, RegionRun, Reply, Request, Role, Standing, Tag,
+};
 use shorthorn_wire::{Encoder, OutQueue, REGION_BYTES, decode_request};
 
 /// What a replica holds and was asked.
@@ -124,27 +126,30 @@ fn reply(tag: Tag, request: Request, state: &mut State, encoder: &mut Encoder, o
     encoder.reply(tag, &reply, out).expect("small enough");
 }
 
+fn standing(sealed: (Epoch, Attempt), state: &State) -> Reply {
+    let marks = state.marks.iter();
+    Reply::Standing(Standing {
+        sealed_before: (0, 0),
+        sealed,
+        role: Role::Member,
+        m: 1,
+        synced_through: Some(1),
+        torn: false,
+        failed: None,
+        boot: "boot".into(),
+        marks: marks
+            .map(|first| RegionRun {
+                first: *first,
+                count: 1,
+            })
+            .collect(),
+    })
+}
+
 fn answer(request: Request, state: &mut State) -> Reply {
     match request {
-        Request::Seal(seal) => {
-            let marks = state.marks.iter();
-            return Reply::Standing(Standing {
-                sealed_before: (0, 0),
-                sealed: (seal.epoch, seal.attempt),
-                role: Role::Member,
-                m: 1,
-                synced_through: Some(1),
-                torn: false,
-                failed: None,
-                boot: "boot".into(),
-                marks: marks
-                    .map(|first| RegionRun {
-                        first: *first,
-                        count: 1,
-                    })
-                    .collect(),
-            });
-        }
+        Request::Probe { .. } => return standing((0, 0), state),
+        Request::Seal(seal) => return standing((seal.epoch, seal.attempt), state),
         Request::Write { offset, data, .. } => {
             let start = offset as usize;
             state.bytes[start..start + data.len()].copy_from_slice(&data);
