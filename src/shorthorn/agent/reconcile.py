@@ -2,7 +2,8 @@
 
 Level, not edge: computed anew at each change, from what is true now; what was told on a link is part of that. Nothing
 is ended or deleted because an order is absent. The rules of engines (docs/protocol.md, B2, B15, A16): once per epoch;
-never an epoch up to one that was started or refused here; only after every older engine of the volume has ended.
+never an epoch up to one that was started or refused here; only after every older engine of the volume has ended; only
+in the boot for which its session was recorded.
 """
 
 from collections.abc import Iterator
@@ -129,8 +130,17 @@ def _run_engine(order: RunEngine, running: Running) -> Iterator[Action]:
         return
     older = [e for e in running.engines if e.volume == volume and not e.evidence]
     yield from (EndEngine(volume=volume, epoch=e.epoch) for e in older if not e.ending)
-    if not older and key not in running.held_back:
+    if not older and key not in running.held_back and _of_this_boot(order, running):
         yield StartEngine(order=order)
+
+
+def _of_this_boot(order: RunEngine, running: Running) -> bool:
+    """A session of another boot is over: the record ends it on that ground, and nothing of it may live then (S7)."""
+    session = order.volume.session
+    return session is not None and (session.machine_id, session.boot_id) == (
+        running.machine_id,
+        running.boot_id,
+    )
 
 
 def _tell_engine(order: RunEngine, engine: EngineRuns, node: NodeName) -> Iterator[Action]:
