@@ -260,12 +260,16 @@ fn a_move_compares_everything_and_copies_what_differs() {
     assert!(bench.finished);
 }
 
+/// Marks come back when power is lost soon after a clean close, and stay on a new member whose copier died before it had
+/// cleared them. That the members are equal is the record's word (settled), asked before the copy and at its commit: a
+/// copy that waited for marks to go would wait for ever, for nothing clears them while nobody attaches.
 #[test]
-fn a_source_with_marks_is_no_source_of_a_move() {
+fn a_source_with_marks_of_a_settled_volume_is_copied_from() {
     let mut bench = Bench::new(to_r2());
     bench.seal(2, standing());
     bench.seal(0, marked(false, 1));
-    assert!(bench.failed.is_some());
+    assert_eq!(bench.failed, None);
+    assert!(matches!(bench.asked(0)[0], Request::Hash { offset: 0, .. }));
 }
 
 #[test]
