@@ -135,7 +135,7 @@ class Record:
         members = [index_of(name) for name in ask.members]
         if self.is_open:
             # It was answered before, and the answer got lost.
-            return lines.Committed(document=self.document())
+            return lines.Committed(document=self.document(), broken=self.broken)
         if not members or not all(self.replicas[index].in_sync for index in members):
             return lines.Refused(why="members are not in-sync")
         for index in self.in_sync():
@@ -144,7 +144,7 @@ class Record:
         self.m += 1
         self.settled, self.is_open, self.broken = False, True, ask.broken
         self.opened_epoch = ask.epoch
-        return self._commit()
+        return self._commit(broken=ask.broken)
 
     def _lost(self, ask: lines.AskLost) -> lines.Committed | lines.Refused:
         one, witness = self.replicas[index_of(ask.replica)], self.replicas[index_of(ask.witness)]
@@ -164,9 +164,9 @@ class Record:
         self.epoch += 1
         self.version += 1
 
-    def _commit(self) -> lines.Committed:
+    def _commit(self, *, broken: bool = False) -> lines.Committed:
         self.version += 1
-        return lines.Committed(document=self.document())
+        return lines.Committed(document=self.document(), broken=broken)
 
     def _targets(self, local: int) -> tuple[lines.Target, ...]:
         return tuple(

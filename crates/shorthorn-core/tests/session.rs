@@ -91,6 +91,49 @@ fn torn_ones_alone_are_waited_for_longer_and_then_it_is_broken() {
     assert_eq!(bench.exit.as_ref().map(|exit| exit.0), Some(true));
 }
 
+/// The engine that opened the session as broken was killed, and its members are torn no more; those who held on then still
+/// do. Only the record knows (A2).
+#[test]
+fn who_is_broken_by_the_record_serves_nobody() {
+    let mut bench = Bench::new(order(1));
+    bench.connect(0);
+    bench.seal(0, standing());
+    assert_eq!(opened(&bench).map(|(_, broken)| broken), Some(false));
+    bench.commit_as(3, true);
+    bench.agree();
+    assert!(!bench.served);
+    assert_eq!(bench.stopped, Some(true), "who came early is sent away");
+    assert_eq!(
+        bench.status.as_ref().map(|status| status.phase),
+        Some(Phase::Broken)
+    );
+}
+
+/// Everything lost power, but nobody holds on from before: there is no client to be deceived (A2).
+#[test]
+fn a_loss_that_no_client_saw_is_no_reason_to_serve_nobody() {
+    let mut bench = Bench::new(order(2));
+    for replica in 0..2 {
+        bench.connect(replica);
+        bench.seal(replica, marked(true, 1));
+    }
+    for replica in 0..2 {
+        bench.answer(
+            replica,
+            is_hash,
+            Reply::Hash {
+                digest: [0; 32],
+                bad: false,
+            },
+        );
+    }
+    bench.agree();
+    assert_eq!(opened(&bench).map(|(_, broken)| broken), Some(true));
+    bench.commit_as(3, false);
+    bench.agree();
+    assert!(bench.served);
+}
+
 /// A17 and others: what does not fulfil the record is no source, however reachable.
 #[test]
 fn replicas_that_are_older_than_the_record_requires_count_as_unreachable() {
@@ -321,6 +364,7 @@ fn what_was_not_answered_is_asked_again() {
     // A late answer to an old id decides nothing.
     let answer = Answer::Committed {
         document: document(3),
+        broken: false,
     };
     bench.event(Event::Answer {
         id: first,

@@ -365,6 +365,10 @@ pub enum Answer {
     Committed {
         /// The document.
         document: Document,
+        /// The record calls the session broken: clients from before a loss hold on, so nobody is served (A2). Theirs may
+        /// be a loss before this session, and there may be a loss now without any such client.
+        #[serde(default)]
+        broken: bool,
     },
     /// Refused for good: the engine ends.
     Refused {

@@ -53,7 +53,10 @@ class Asks:
         outcome = type(event.event).__name__
         if answer.outcome is EngineOutcome.COMMITTED and answer.volume is not None:
             log.info("%s of %s, epoch %d: committed", outcome, volume, ask.ask.epoch)
-            link.send(wire.Answer(id=ask.id, answer=wire.Committed(document=document_of(answer.volume))))
+            session = answer.volume.session
+            broken = session is not None and session.epoch == ask.ask.epoch and session.broken
+            committed = wire.Committed(document=document_of(answer.volume), broken=broken)
+            link.send(wire.Answer(id=ask.id, answer=committed))
         else:
             log.info("%s of %s, epoch %d: refused: %s", outcome, volume, ask.ask.epoch, answer.why)
             link.send(wire.Answer(id=ask.id, answer=wire.Refused(why=answer.why)))

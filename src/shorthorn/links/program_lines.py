@@ -242,9 +242,10 @@ FromProgram = Ask | Status | Result | TaskReport
 
 
 class Committed(Line, tag_field="outcome", tag="committed"):
-    """Committed, now or before: the document after it."""
+    """Committed, now or before: the document after it. `broken`: the session serves nobody, by the record (A2)."""
 
     document: Document
+    broken: bool = False
 
 
 class Refused(Line, tag_field="outcome", tag="refused"):

@@ -24,8 +24,16 @@ struct Asked {
 #[derive(Debug)]
 pub(super) struct Decided {
     pub ask: Ask,
-    /// The document after the commit, or why it was refused for good.
-    pub outcome: Result<Document, String>,
+    /// What was committed, or why it was refused for good.
+    pub outcome: Result<Committed, String>,
+}
+
+/// The record after a commit.
+#[derive(Debug)]
+pub(super) struct Committed {
+    pub document: Document,
+    /// Nobody is served.
+    pub broken: bool,
 }
 
 /// All that was asked.
@@ -58,7 +66,7 @@ impl Asks {
     pub fn answer(&mut self, now: Nanos, id: u64, answer: Answer) -> Option<Decided> {
         let place = self.asked.iter().position(|asked| asked.id == id)?;
         let outcome = match answer {
-            Answer::Committed { document } => Ok(document),
+            Answer::Committed { document, broken } => Ok(Committed { document, broken }),
             Answer::Refused { why } => Err(why),
             Answer::Unknown { .. } => {
                 self.asked[place].again = Some(now + ASK_PAUSE);

@@ -96,7 +96,7 @@ pub struct Engine {
     ranges: Ranges<Key>,
     marks: Marks,
     leave: Leave,
-    /// All that were sealed were torn, and marks existed.
+    /// Until the record has answered: all that were sealed were torn, and marks existed. From then on: nobody is served.
     broken: bool,
     /// A close was ordered before the session was open.
     close_wanted: bool,
@@ -236,11 +236,13 @@ impl Engine {
             return;
         };
         match (decided.ask, decided.outcome) {
-            (Ask::SessionOpened { .. }, Ok(document)) => self.opened(now, document, out),
+            (Ask::SessionOpened { .. }, Ok(record)) => self.opened(now, record, out),
             (Ask::SessionOpened { .. }, Err(why)) => {
                 self.exit(false, format!("the record refused to open: {why}"), out);
             }
-            (Ask::ReplicaLost { .. }, Ok(document)) => self.leave_committed(now, document, out),
+            (Ask::ReplicaLost { .. }, Ok(record)) => {
+                self.leave_committed(now, record.document, out)
+            }
             (Ask::ReplicaLost { .. }, Err(why)) => {
                 let why = format!("the record refused a removal: {why}");
                 self.end(now, false, why, out);

@@ -1,9 +1,10 @@
 //! From the order to the first request: seal, equalise, SessionOpened (docs/protocol.md, Open).
 
 use shorthorn_wire::agent::Ask;
-use shorthorn_wire::message::{Document, Open, Reply, Request, Role};
+use shorthorn_wire::message::{Open, Reply, Request, Role};
 
 use super::api::Effect;
+use super::asks::Committed;
 use super::work::Work;
 use super::{Engine, State};
 use crate::calls::Key;
@@ -233,11 +234,14 @@ impl Engine {
     }
 
     /// SessionOpened is committed: the members store it (which ends torn) before anything is served (B2).
-    pub(super) fn opened(&mut self, now: Nanos, document: Document, out: &mut Vec<Effect>) {
+    ///
+    /// Whether it is broken is the record's word: it knows of losses before this session, and who holds on (A2).
+    pub(super) fn opened(&mut self, now: Nanos, record: Committed, out: &mut Vec<Effect>) {
         if !matches!(self.state, State::Opening) {
             return;
         }
-        self.document = document;
+        self.document = record.document;
+        self.broken = record.broken;
         self.enter(State::Storing);
         for replica in self.needed.iter() {
             let open = Open {
@@ -262,6 +266,9 @@ impl Engine {
         }
         if self.broken {
             self.enter(State::Broken);
+            out.push(Effect::StopServing {
+                break_clients: true,
+            });
         } else {
             self.enter(State::Serving);
             let endpoint = self.order.endpoint.clone();

@@ -59,11 +59,7 @@ impl Work {
                         Step::Flush | Step::Change { fua: true, .. } | Step::Mend(_)
                     )
             }
-            Self::Hello
-            | Self::Probe
-            | Self::Equalise(_)
-            | Self::Ping
-            | Self::Repair(_) => false,
+            Self::Hello | Self::Probe | Self::Equalise(_) | Self::Ping | Self::Repair(_) => false,
             _ => true,
         }
     }

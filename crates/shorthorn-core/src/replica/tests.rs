@@ -598,10 +598,17 @@ fn a_member_sealed_with_a_greater_attempt_has_left_the_set_and_joins_with_new_st
     }) else {
         panic!("sealed");
     };
-    assert_eq!((standing.role, standing.synced_through), (Role::Syncing, Some(1)));
+    assert_eq!(
+        (standing.role, standing.synced_through),
+        (Role::Syncing, Some(1))
+    );
     rig.log.clear();
     assert_eq!(rig.ask(B, member(Role::Member, 5, 9)), Reply::Done);
-    assert!(matches!(&rig.log[0], Work::Clear { m: 9, .. }), "{:?}", rig.log);
+    assert!(
+        matches!(&rig.log[0], Work::Clear { m: 9, .. }),
+        "{:?}",
+        rig.log
+    );
 }
 
 // Who may do what, by state

@@ -287,9 +287,16 @@ impl Bench {
 
     /// The record commits what was asked last.
     pub fn commit(&mut self, m: u64) {
+        let (_, ask) = self.asked.last().expect("something was asked");
+        let broken = matches!(ask, Ask::SessionOpened { broken: true, .. });
+        self.commit_as(m, broken);
+    }
+
+    /// The same, with the record's own word on whether the session is broken.
+    pub fn commit_as(&mut self, m: u64, broken: bool) {
         let (id, _) = self.asked.pop().expect("something was asked");
         let document = document(m);
-        let answer = Answer::Committed { document };
+        let answer = Answer::Committed { document, broken };
         self.event(Event::Answer { id, answer });
     }
 

@@ -81,9 +81,14 @@ impl Record {
     }
 
     fn commit(&mut self) -> Answer {
+        self.commit_opened(false)
+    }
+
+    /// Clients of before are always there in these worlds: what the engine calls broken, is.
+    fn commit_opened(&mut self, broken: bool) -> Answer {
         self.version += 1;
         let document = self.document();
-        Answer::Committed { document }
+        Answer::Committed { document, broken }
     }
 
     /// An engine asks.
@@ -112,7 +117,8 @@ impl Record {
                     Some((session, Phase::Open)) if session == *epoch => {
                         // It was answered before, and the answer got lost.
                         let document = self.document();
-                        return (Answer::Committed { document }, Committed::Nothing);
+                        let broken = *broken;
+                        return (Answer::Committed { document, broken }, Committed::Nothing);
                     }
                     _ => return refused("no such session"),
                 }
@@ -126,7 +132,7 @@ impl Record {
                 self.opened_epoch = *epoch;
                 self.session = Some((*epoch, Phase::Open));
                 let broken = *broken;
-                (self.commit(), Committed::Opened { broken })
+                (self.commit_opened(broken), Committed::Opened { broken })
             }
             Ask::ReplicaLost {
                 epoch,
@@ -142,7 +148,8 @@ impl Record {
                 let known = &self.replicas[index];
                 if !known.in_sync && known.attempt == attempt + 1 {
                     let document = self.document();
-                    return (Answer::Committed { document }, Committed::Nothing);
+                    let broken = false;
+                    return (Answer::Committed { document, broken }, Committed::Nothing);
                 }
                 let witnessed = witness != index && self.replicas[witness].in_sync;
                 if !known.in_sync || known.attempt != *attempt || !witnessed {

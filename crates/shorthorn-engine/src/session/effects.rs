@@ -52,14 +52,9 @@ impl Session {
         }
     }
 
-    /// A session that will serve lets clients come before the record says that it is open.
+    /// Lets clients come before the record says that the session is open; one that turns out broken sends them away.
     fn listen_for(&mut self, ask: &Ask) {
-        let Ask::SessionOpened {
-            broken: false,
-            endpoint,
-            ..
-        } = ask
-        else {
+        let Ask::SessionOpened { endpoint, .. } = ask else {
             return;
         };
         if let Err(error) = self.clients.listen(endpoint) {

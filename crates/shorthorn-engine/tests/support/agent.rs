@@ -162,6 +162,7 @@ impl Heard {
         document.m += 1;
         Answer::Committed {
             document: document.clone(),
+            broken: false,
         }
     }
 }
