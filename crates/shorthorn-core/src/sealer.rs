@@ -312,7 +312,7 @@ fn unfit(identity: &Identity, target: &Target, standing: &Standing) -> Option<St
     let (epoch, attempt) = standing.sealed_before;
     if epoch < identity.opened_epoch {
         return Some(format!(
-            "its last epoch {epoch} is older than {}, the last that was open",
+            "its last epoch {epoch} is older than {}, the last that was open or settled",
             identity.opened_epoch
         ));
     }

@@ -39,7 +39,8 @@ pub struct SessionOrder {
     pub name: String,
     /// The session.
     pub epoch: Epoch,
-    /// Epoch of the last session that was opened: an in-sync replica sealed older than this is no source (A17).
+    /// Epoch of the last session that was opened, or of a later settling: an in-sync replica sealed older than this is no
+    /// source (A17).
     pub opened_epoch: Epoch,
     /// False: marked regions must be made equal. True: there should be none.
     pub settled: bool,

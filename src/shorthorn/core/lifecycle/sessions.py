@@ -65,7 +65,7 @@ def _start(volume: Volume, event: SessionStarted) -> Change:
 
 
 def was_opened(volume: Volume, epoch: Epoch) -> bool:
-    """Whether this session ever opened. `epoch` must be the session's: tasks never set it."""
+    """Whether this session ever opened. `epoch` must be the session's: no task has the same."""
     return volume.opened_epoch == epoch
 
 

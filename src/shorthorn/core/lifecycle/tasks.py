@@ -71,8 +71,10 @@ def all_sealed(volume: Volume, event: Settled) -> Refused | None:
 
 
 def _settle(volume: Volume, event: Settled) -> Change:
+    """Every in-sync replica was sealed at this epoch: one sealed before it only has gone back in time (A17)."""
     tasks = tuple(replace(t, committed=True) if t.epoch == event.epoch else t for t in volume.tasks)
-    return Change(replace(volume, settled=True, tasks=tasks), ("settled: all in-sync replicas are equal",))
+    after = replace(volume, settled=True, opened_epoch=event.epoch, tasks=tasks)
+    return Change(after, ("settled: all in-sync replicas are equal",))
 
 
 def _replica_in(volume: Volume, replica_id: ReplicaId, phase: ReplicaPhase) -> Replica | None:
