@@ -96,7 +96,7 @@ test-rust: build
 .PHONY: test-python
 test-python: build build-mutants wheel
 	@code=0; \
-	tools/steps.sh "python tests, side by side" $(BIN)/pytest -n 2 -m "not serial" $(PYTEST_FLAGS) || code=$$?; \
+	tools/steps.sh "python tests, side by side" $(BIN)/pytest -n 2 --dist loadfile -m "not serial" $(PYTEST_FLAGS) || code=$$?; \
 	tools/steps.sh "python tests, one by one" $(BIN)/pytest -m serial $(PYTEST_FLAGS) || code=$$?; \
 	exit $$code
 

@@ -14,8 +14,6 @@ from tests.support.cluster import Cluster
 from tests.support.nbd import NbdClient, socket_of
 from tests.support.programs import run
 
-pytestmark = pytest.mark.xdist_group("clients")
-
 MIB = 2**20
 SIZE = 32 * MIB
 

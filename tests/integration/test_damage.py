@@ -9,8 +9,6 @@ from tests.integration.volumes import Volumes, nodes_of, reasons, state
 from tests.support.apart import ApartCluster
 from tests.support.nbd import EIO, NbdClient, NbdError, socket_of
 
-pytestmark = pytest.mark.xdist_group("damage")
-
 DATA = bytes(range(1, 256)) * 16 + b"the end of it..."
 SLOT = 4096
 

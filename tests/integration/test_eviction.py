@@ -9,8 +9,6 @@ from tests.integration.volumes import Volumes, history, nodes_of, sessions, stat
 from tests.support.cluster import Cluster
 from tests.support.nbd import NbdClient, socket_of
 
-pytestmark = pytest.mark.xdist_group("eviction")
-
 SIZE = 16 * 2**20
 
 

@@ -10,8 +10,6 @@ from tests.support.cluster import Cluster
 from tests.support.nbd import socket_of
 from tests.support.programs import run
 
-pytestmark = pytest.mark.xdist_group("first volume")
-
 
 @pytest.fixture(scope="module")
 def cluster(folder: Path) -> Iterator[Cluster]:

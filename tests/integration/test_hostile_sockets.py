@@ -19,8 +19,6 @@ from tests.support.cluster import Cluster
 from tests.support.crc32c import crc32c
 from tests.support.nbd import OPTION_MAGIC, REQUEST_MAGIC, Recorder
 
-pytestmark = pytest.mark.xdist_group("hostile sockets")
-
 GARBAGE = random.Random(1).randbytes(100_000)
 SILENT = 60
 """Connections that say nothing."""

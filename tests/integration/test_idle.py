@@ -16,7 +16,7 @@ from tests.integration.volumes import Volumes, state
 from tests.support.cluster import Cluster
 from tests.support.programs import run
 
-pytestmark = [pytest.mark.serial, pytest.mark.xdist_group("idle")]
+pytestmark = pytest.mark.serial
 
 LONG = os.environ.get("SHORTHORN_LONG") == "1"
 REST_S, LOOK_S, FIO_S = (30, 60, 600) if LONG else (10, 20, 20)

@@ -15,7 +15,7 @@ from tests.integration.volumes import Volumes, nodes_of, reasons, sessions, stat
 from tests.support.apart import ApartCluster
 from tests.support.nbd import NbdClient, socket_of
 
-pytestmark = [pytest.mark.serial, pytest.mark.xdist_group("power")]
+pytestmark = pytest.mark.serial
 
 FLUSHED, ACKNOWLEDGED = b"f" * 4096, b"a" * 4096
 

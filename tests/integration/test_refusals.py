@@ -15,8 +15,6 @@ from tests.support.cluster import Cluster
 from tests.support.crc32c import crc32c
 from tests.support.nbd import NbdClient, socket_of
 
-pytestmark = pytest.mark.xdist_group("refusals")
-
 SLOT = 4096
 
 

@@ -14,7 +14,7 @@ from tests.support.cluster import Cluster
 from tests.support.nbd import socket_of
 from tests.support.programs import program, run
 
-pytestmark = [pytest.mark.serial, pytest.mark.xdist_group("restarts")]
+pytestmark = pytest.mark.serial
 
 STALL_S = 5.0
 """Longest time a request may take while nothing that it needs is away. Generous: the machine may be busy."""
