@@ -2,14 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use shorthorn_wire::BLOCK_BYTES;
 use shorthorn_wire::agent::Target;
 use shorthorn_wire::message::Document;
+use shorthorn_wire::{BLOCK_BYTES, VOLUME_BYTES_MAX};
 
 use crate::replica_set::REPLICAS_MAX;
-
-/// Largest volume, bytes: 1 PiB. Bounds what an engine keeps for each region (two bits).
-const SIZE_MAX: u64 = 1 << 50;
 
 /// An order that no engine or copier can carry out: a bug of whoever made it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,8 +23,10 @@ pub enum BadOrder {
     /// One id twice.
     #[error("the order names replica {0} twice")]
     Twice(String),
-    /// Nothing, not whole blocks, or more than 1 PiB.
-    #[error("the volume's size {0} is not a multiple of {BLOCK_BYTES} bytes, up to {SIZE_MAX}")]
+    /// Nothing, not whole blocks, or more than 64 TiB.
+    #[error(
+        "the volume's size {0} is not a multiple of {BLOCK_BYTES} bytes, up to {VOLUME_BYTES_MAX}"
+    )]
     Size(u64),
 }
 
@@ -44,7 +43,7 @@ pub fn check(targets: &[Target], document: &Document) -> Result<(), BadOrder> {
         return Err(BadOrder::NoTarget);
     }
     let size = document.size;
-    if size == 0 || size > SIZE_MAX || size % u64::from(BLOCK_BYTES) != 0 {
+    if size == 0 || size > VOLUME_BYTES_MAX || size % u64::from(BLOCK_BYTES) != 0 {
         return Err(BadOrder::Size(size));
     }
     Ok(())

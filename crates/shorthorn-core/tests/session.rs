@@ -7,7 +7,9 @@ mod bench;
 use bench::*;
 use shorthorn_core::engine::{ClientError, ClientOp, Event};
 use shorthorn_wire::agent::{Answer, Ask, Phase};
+use shorthorn_wire::frame::RUNS_MAX;
 use shorthorn_wire::message::{Reply, Request, Standing};
+use shorthorn_wire::{BLOCK_BYTES, REGION_BYTES};
 
 fn opened(bench: &Bench) -> Option<(Vec<String>, bool)> {
     match &bench.asked.last()?.1 {
@@ -424,6 +426,38 @@ fn a_close_decides_flushes_clears_and_tells_everybody() {
     ));
     bench.commit(4);
     assert_eq!(bench.exit.as_ref().map(|exit| exit.0), Some(true));
+}
+
+/// A clear with more runs than one request carries could not be sent: the close of a large volume with scattered writes
+/// ended unclean.
+#[test]
+fn more_marks_than_one_request_carries_are_cleared_in_parts() {
+    let regions = RUNS_MAX as u64 + 5;
+    let mut order = order(1);
+    order.document.size = 2 * regions * REGION_BYTES;
+    let mut bench = Bench::new(order);
+    bench.connect(0);
+    bench.seal(0, standing());
+    bench.commit(3);
+    bench.agree();
+    for region in 0..regions {
+        bench.write(2 * region * (REGION_BYTES / u64::from(BLOCK_BYTES)), 7);
+        bench.done(0, is_write);
+    }
+    bench.event(Event::Close);
+    bench.done(0, is_flush);
+    let mut cleared = 0;
+    while let [Request::Clear { regions, .. }] = &bench.waiting(0, is_clear)[..] {
+        assert!(regions.len() <= RUNS_MAX);
+        cleared += regions.len() as u64;
+        bench.done(0, is_clear);
+    }
+    assert_eq!(cleared, regions);
+    bench.done(0, |request| matches!(request, Request::Close));
+    assert!(matches!(
+        bench.asked.last(),
+        Some((_, Ask::SessionClosed { clean: true, .. }))
+    ));
 }
 
 /// B13: no replica answers the last flush.

@@ -435,7 +435,7 @@ impl<D: Disk> ReplicaFiles<D> {
     }
 
     /// Makes the data of blocks `from..to` zeroes.
-    fn erase(&mut self, from: u64, to: u64, punch: bool) -> Result<(), DiskError> {
+    pub(crate) fn erase(&mut self, from: u64, to: u64, punch: bool) -> Result<(), DiskError> {
         let data = Arc::clone(&self.head().data);
         let (offset, length) = (from * BLOCK as u64, (to - from) * BLOCK as u64);
         let erased = if punch {

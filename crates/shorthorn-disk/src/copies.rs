@@ -197,7 +197,8 @@ impl<D: Disk> ReplicaFiles<D> {
     }
 
     /// Settles a region that was marked when the replica was opened: a block whose data fits `previous` gets it as its
-    /// `sum`, durably, so that from here on only `sum` counts. Blocks that fit neither stay as they are: bad.
+    /// `sum`, durably, so that from here on only `sum` counts. Blocks that fit neither stay as they are: bad. What a dead
+    /// writer left under an absent entry goes: it never happened, and must not come back in a torn block after a flush.
     pub(crate) fn resolve(&mut self, region: u64) -> Result<(), DiskError> {
         if !self.regions.is_unresolved(region) {
             return Ok(());
@@ -205,6 +206,11 @@ impl<D: Disk> ReplicaFiles<D> {
         let first = region * CHUNK;
         let count = CHUNK.min(self.size() / BLOCK as u64 - first) as usize;
         self.load_entries(first, count)?;
+        let absent = |index: usize| entry(&self.entries, index).0 == ABSENT;
+        let holes: Vec<_> = runs(count, absent).filter(|run| absent(run.0)).collect();
+        for (from, to) in holes {
+            self.erase(first + from as u64, first + to as u64, true)?;
+        }
         let unsure =
             |(sum, previous): (u32, u32)| sum != ABSENT && previous != ABSENT && previous != sum;
         let mut changed = false;

@@ -4,8 +4,8 @@ use crate::DiskError;
 use crate::folder::check_name;
 use crate::sums::BLOCK;
 use serde::{Deserialize, Serialize};
-use shorthorn_wire::REGION_BYTES;
 use shorthorn_wire::message::Document;
+use shorthorn_wire::{REGION_BYTES, VOLUME_BYTES_MAX};
 
 /// The layers and size in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub(crate) fn layout_of(document: &Document) -> Result<Layout, DiskError> {
 }
 
 pub(crate) fn check_layout(layout: &Layout) -> Result<(), DiskError> {
-    if layout.size == 0 || layout.size % BLOCK as u64 != 0 || layout.size > i64::MAX as u64 {
+    if layout.size == 0 || layout.size % BLOCK as u64 != 0 || layout.size > VOLUME_BYTES_MAX {
         return Err(DiskError::invalid(format!(
             "a size of {} bytes is not possible",
             layout.size

@@ -31,6 +31,6 @@ pub use header::{FORMAT_VERSION, FailedDisk, Header, Identity};
 pub use layout::Layout;
 pub use real::{RealDisk, RealFile};
 pub use replica::ReplicaFiles;
-pub use sim::{SimDisk, SimFile};
 pub use shorthorn_wire::sum::block_sum;
+pub use sim::{SimDisk, SimFile};
 pub use sync::SyncHandle;

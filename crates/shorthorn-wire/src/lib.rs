@@ -28,6 +28,9 @@ pub const BLOCK_BYTES: u32 = 4096;
 /// Bytes of one region: the unit of marks, stamps and equalising.
 pub const REGION_BYTES: u64 = 1 << 20;
 
+/// Largest volume, bytes: 64 TiB, as the law has it. Bounds what is kept in memory for each region.
+pub const VOLUME_BYTES_MAX: u64 = 64 << 40;
+
 /// Largest payload of one frame: the largest NBD request (32 MiB). A frame that announces more ends its connection.
 pub const PAYLOAD_BYTES_MAX: u32 = 32 << 20;
 

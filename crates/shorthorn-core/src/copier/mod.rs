@@ -70,6 +70,8 @@ pub struct Copier {
     wanted: ReplicaSet,
     /// Settle: all that was marked anywhere. Move: everything.
     runs: Vec<RegionRun>,
+    /// How many of them were asked to be cleared.
+    cleared: usize,
     total: u64,
     /// Bytes that were looked at, as told last.
     done: u64,
@@ -114,6 +116,7 @@ impl Copier {
             calls: Calls::default(),
             wanted,
             runs: Vec::new(),
+            cleared: 0,
             total: 0,
             done: 0,
             silence: None,

@@ -2,6 +2,7 @@
 
 use shorthorn_wire::REGION_BYTES;
 use shorthorn_wire::agent::CopyWork;
+use shorthorn_wire::frame::RUNS_MAX;
 use shorthorn_wire::message::{Document, Member, RegionRun, Reply, Request, Role};
 
 use super::api::Effect;
@@ -125,6 +126,7 @@ impl Copier {
                 self.enter(State::Clearing);
                 self.clear(now, self.wanted, out);
             }
+            State::Clearing if self.cleared < self.runs.len() => self.clear(now, self.wanted, out),
             State::Clearing => self.sync(now, State::SyncingAgain, out),
             State::Syncing | State::SyncingAgain => {
                 self.enter(State::Ready);
@@ -133,14 +135,26 @@ impl Copier {
             }
             State::Telling => match &self.order.work {
                 CopyWork::Settle => self.finish(out),
-                CopyWork::Move { target, .. } => {
-                    let target = self.sealer.find(target).into_iter().collect();
+                CopyWork::Move { .. } => {
+                    let target = self.move_target();
                     self.enter(State::Stamping);
                     self.clear(now, target, out);
                 }
             },
+            State::Stamping if self.cleared < self.runs.len() => {
+                let target = self.move_target();
+                self.clear(now, target, out);
+            }
             State::Stamping => self.finish(out),
             _ => {}
+        }
+    }
+
+    /// Of a move; nobody, of a settle.
+    fn move_target(&self) -> ReplicaSet {
+        match &self.order.work {
+            CopyWork::Settle => ReplicaSet::EMPTY,
+            CopyWork::Move { target, .. } => self.sealer.find(target).into_iter().collect(),
         }
     }
 
@@ -168,12 +182,15 @@ impl Copier {
         self.call(now, Work::Step, self.wanted, request, out);
     }
 
+    /// All runs, as many with one request as it may carry.
     pub(super) fn clear(&mut self, now: Nanos, to: ReplicaSet, out: &mut Vec<Effect>) {
+        let end = self.runs.len().min(self.cleared + RUNS_MAX);
         let request = Request::Clear {
             m: self.m,
             seq: 0,
-            regions: self.runs.clone(),
+            regions: self.runs[self.cleared..end].to_vec(),
         };
+        self.cleared = end;
         self.call(now, Work::Step, to, request, out);
     }
 

@@ -67,6 +67,10 @@ impl Engine {
     }
 
     pub(super) fn close_cleared(&mut self, now: Nanos, out: &mut Vec<Effect>) {
+        let rest = self.marks.take_rest();
+        if !rest.is_empty() {
+            return self.clear(now, Work::CloseClear, self.seq, rest, out);
+        }
         self.closed = ReplicaSet::EMPTY;
         self.call(now, Work::Close, self.needed, Request::Close, out);
     }

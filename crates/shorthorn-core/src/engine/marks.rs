@@ -110,6 +110,8 @@ pub(super) struct Marks {
     stage: Stage,
     /// Last change covered by the flush under way.
     covered: Sequence,
+    /// Runs of the clear under way that did not fit into its request.
+    rest: Vec<RegionRun>,
     /// Changes that are not decided.
     changing: u32,
     /// When the last one was decided.
@@ -123,6 +125,7 @@ impl Marks {
             clearing: Regions::of(size),
             stage: Stage::Quiet,
             covered: 0,
+            rest: Vec::new(),
             changing: 0,
             changed: Nanos::default(),
         }
@@ -148,6 +151,16 @@ impl Marks {
     /// Nothing changes from now on until it does.
     pub fn rest(&mut self, now: Nanos) {
         self.changed = now;
+    }
+
+    /// What of a clear is still to be asked for.
+    pub fn keep_rest(&mut self, rest: Vec<RegionRun>) {
+        self.rest = rest;
+    }
+
+    /// The same, to ask for it now.
+    pub fn take_rest(&mut self) -> Vec<RegionRun> {
+        std::mem::take(&mut self.rest)
     }
 
     /// No clear is under way.
@@ -191,14 +204,19 @@ impl Engine {
         let runs = marks.clearing.runs(Some(&marks.dirty));
         let covered = marks.covered;
         if runs.is_empty() {
-            return self.marks_cleared();
+            return self.marks_cleared(now, out);
         }
         self.clear(now, Work::MarksClear, covered, runs, out);
     }
 
     /// Every needed replica has cleared.
-    pub(super) fn marks_cleared(&mut self) {
+    pub(super) fn marks_cleared(&mut self, now: Nanos, out: &mut Vec<Effect>) {
+        let rest = self.marks.take_rest();
+        if !rest.is_empty() {
+            return self.clear(now, Work::MarksClear, self.marks.covered, rest, out);
+        }
         self.marks.clearing.clear();
         self.marks.stage = Stage::Quiet;
+        self.drained(now, out);
     }
 }

@@ -27,6 +27,7 @@ mod work;
 use std::collections::VecDeque;
 
 use shorthorn_wire::agent::{Answer, Ask, SessionOrder, Target};
+use shorthorn_wire::frame::RUNS_MAX;
 use shorthorn_wire::message::{Document, Membership, RegionRun, Request, Sequence};
 
 pub use api::{
@@ -298,16 +299,18 @@ impl Engine {
         self.call(now, work, self.needed, request, out);
     }
 
-    /// A clear on every needed replica.
+    /// A clear on every needed replica. What is too much for one request follows when it is done (`clear_rest`).
     fn clear(
         &mut self,
         now: Nanos,
         work: Work,
         seq: Sequence,
-        regions: Vec<RegionRun>,
+        mut regions: Vec<RegionRun>,
         out: &mut Vec<Effect>,
     ) {
         let m: Membership = self.document.m;
+        self.marks
+            .keep_rest(regions.split_off(regions.len().min(RUNS_MAX)));
         let request = Request::Clear { m, seq, regions };
         self.call(now, work, self.needed, request, out);
     }

@@ -71,10 +71,7 @@ impl Engine {
             Some(Work::EqualiseFlush) => self.ask_opened(out),
             Some(Work::Open) => self.stored(now, out),
             Some(Work::MarksFlush) => self.marks_flushed(now, out),
-            Some(Work::MarksClear) => {
-                self.marks_cleared();
-                self.drained(now, out);
-            }
+            Some(Work::MarksClear) => self.marks_cleared(now, out),
             Some(Work::LeaveFlush) => self.leave_flushed(out),
             Some(Work::LeaveMember) => self.leave_stored(now, out),
             Some(Work::CloseFlush) => self.close_flushed(now, out),

@@ -59,7 +59,8 @@ impl Work {
                         Step::Flush | Step::Change { fua: true, .. } | Step::Mend(_)
                     )
             }
-            Self::Hello | Self::Probe | Self::Equalise(_) | Self::Ping | Self::Repair(_) => false,
+            // A copy's first step makes a mark durable, so equalising and repairs wait for the disk too.
+            Self::Hello | Self::Probe | Self::Ping => false,
             _ => true,
         }
     }

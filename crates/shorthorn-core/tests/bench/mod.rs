@@ -37,6 +37,7 @@ pub struct Bench {
     pub exit: Option<(bool, String)>,
     pub wake: Option<Nanos>,
     next_cookie: u64,
+    size: u64,
 }
 
 pub fn document(m: u64) -> Document {
@@ -131,6 +132,7 @@ pub fn fenced() -> Reply {
 
 impl Bench {
     pub fn new(order: SessionOrder) -> Self {
+        let size = order.document.size;
         let mut bench = Self {
             engine: Engine::new(order, "e1".to_owned()).expect("a legal order"),
             now: Nanos::from_millis(1_000_000),
@@ -145,6 +147,7 @@ impl Bench {
             exit: None,
             wake: None,
             next_cookie: 0,
+            size,
         };
         bench.event(Event::AgentConnected);
         bench.event(Event::Start);
@@ -295,7 +298,11 @@ impl Bench {
     /// The same, with the record's own word on whether the session is broken.
     pub fn commit_as(&mut self, m: u64, broken: bool) {
         let (id, _) = self.asked.pop().expect("something was asked");
-        let document = document(m);
+        let size = self.size;
+        let document = Document {
+            size,
+            ..document(m)
+        };
         let answer = Answer::Committed { document, broken };
         self.event(Event::Answer { id, answer });
     }
