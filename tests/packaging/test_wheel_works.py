@@ -68,7 +68,7 @@ class Cluster:
 
     def wait_until_up(self) -> None:
         end = time.monotonic() + UP_S_MAX
-        while (last := self.try_command("node", "list")).returncode != 0:
+        while '"reachable"' not in (last := self.try_command("node", "list")).stdout:
             assert self.process.poll() is None, self._log.read_text()
             assert time.monotonic() < end, f"{last.stderr}\n{self._log.read_text()}"
             time.sleep(0.2)

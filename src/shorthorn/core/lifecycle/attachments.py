@@ -56,6 +56,19 @@ def _one_mode(volume: Volume, event: AttachRequested) -> Refused | None:
     return exists(f"{event.holder} holds {volume.name} as {held.mode} already; detach it to change the mode")
 
 
+def _as_the_session_serves(volume: Volume, event: AttachRequested) -> Refused | None:
+    """An engine serves read-only when every attachment was so at its start; a writer waits for the next session."""
+    serves = volume.session is not None and volume.session.phase in (SessionPhase.OPENING, SessionPhase.OPEN)
+    if (
+        not serves
+        or event.mode is Mode.READ_ONLY
+        or any(a.mode is Mode.READ_WRITE for a in volume.attachments)
+    ):
+        return None
+    holders = ", ".join(a.holder for a in volume.attachments[:3])
+    return not_now(f"{volume.name} is served read-only for {holders}; detach them first, or attach as ro")
+
+
 def _room_for_one(volume: Volume, _event: AttachRequested) -> Refused | None:
     if len(volume.attachments) < ATTACHMENTS_MAX:
         return None
@@ -124,7 +137,14 @@ def _confirm_use(volume: Volume, event: UseConfirmed) -> Change:
 ROWS: dict[type, Transition] = {
     AttachRequested: Transition(
         repeated=_attached_so,
-        guards=(_holder_valid, guards.not_deleting, one_node, _one_mode, _room_for_one),
+        guards=(
+            _holder_valid,
+            guards.not_deleting,
+            one_node,
+            _one_mode,
+            _as_the_session_serves,
+            _room_for_one,
+        ),
         change=_attach,
     ),
     DetachRequested: Transition(

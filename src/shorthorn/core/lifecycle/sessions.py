@@ -149,11 +149,18 @@ def _with_evidence(_volume: Volume, event: SessionClosed) -> Refused | None:
 
 
 def _close(volume: Volume, event: SessionClosed) -> Change:
-    """A clean end makes settled what was opened. A session that never opened wrote nothing: settled stays as it was."""
-    settled = volume.settled or (event.clean and was_opened(volume, event.epoch))
+    """A clean end makes settled what was opened. A session that never opened wrote nothing: settled stays as it was.
+
+    A session that was opened and closed clean was served, so every member has stored its m (A17).
+    """
+    served = event.clean and was_opened(volume, event.epoch)
     how = "closed clean" if event.clean else "ended unclean"
+    stored = tuple(
+        replace(r, stored_m=volume.m) if served and r.phase is ReplicaPhase.IN_SYNC else r
+        for r in volume.replicas
+    )
     return Change(
-        replace(volume, session=None, settled=settled),
+        replace(volume, session=None, settled=volume.settled or served, replicas=stored),
         (f"session {spoken(event.epoch)} {how}: {event.evidence}",),
     )
 
