@@ -179,7 +179,13 @@ class Recorder:
 
     def _run(self) -> None:
         try:
-            client = NbdClient(self.path, self._export)
+            self._go_on()
+        except BaseException as error:  # noqa: BLE001 - told by the block's end
+            self._failure = error
+
+    def _go_on(self) -> None:
+        client = NbdClient(self.path, self._export)
+        try:
             while not self._stopping.is_set():
                 began = time.monotonic()
                 try:
@@ -192,9 +198,8 @@ class Recorder:
                     self.operations += 1
                 self.longest_s = max(self.longest_s, time.monotonic() - began)
                 time.sleep(0.002)  # a client like others, not a load
+        finally:
             client.close()
-        except BaseException as error:  # noqa: BLE001 - told by the block's end
-            self._failure = error
 
     def _step(self, client: NbdClient) -> None:
         block = self._random.randrange(self.BLOCKS)
