@@ -43,6 +43,7 @@ class Records:
         self._store = store
         self._volumes: dict[VolumeUid, Document[Volume]] = {}
         self._nodes: dict[NodeName, Document[Node]] = {}
+        self._gone: set[VolumeUid] = set()
         self._listeners: list[Callable[[], None]] = []
         self.journal_end = 0
 
@@ -74,12 +75,13 @@ class Records:
         return min(found, key=lambda v: v.deleting, default=None)
 
     def note_volume(self, uid: VolumeUid, version: int, value: Volume | None) -> None:
-        """Take in a document that was read or written, unless a newer one is known."""
+        """Take in a document that was read or written, unless a newer one is known. A uid that is gone stays gone (S8)."""
         known = self._volumes.get(uid)
-        if known is not None and known.version >= version:
+        if uid in self._gone or (known is not None and known.version >= version):
             return
         if value is None:
             self._volumes.pop(uid, None)
+            self._gone.add(uid)
         else:
             self._volumes[uid] = Document(key=VOLUMES.key(uid), version=version, value=value)
 

@@ -4,13 +4,14 @@ from starlette.responses import Response
 
 from shorthorn.control.control import Control
 from shorthorn.core.lifecycle.events import Created, DeleteRequested, Expanded, SpecChanged, VolumeEvent
-from shorthorn.core.lifecycle.law import attach
+from shorthorn.core.lifecycle.law import attach, create
 from shorthorn.core.lifecycle.outcome import Refused
 from shorthorn.core.lifecycle.requests import AttachRequested, DetachRequested
 from shorthorn.core.model.ids import Holder, LayerId, NodeName, VolumeName, VolumeUid
 from shorthorn.core.model.volume import Mode, Spec, Volume
+from shorthorn.core.planning.capacity import why_no_capacity
 from shorthorn.core.planning.planner import plan_volume
-from shorthorn.errors import Invalid, NotFound
+from shorthorn.errors import Invalid, NoCapacity, NotFound
 from shorthorn.faces.api.call import Call
 from shorthorn.faces.api.events import EventCalls
 from shorthorn.faces.api.problems import raise_refusal
@@ -53,6 +54,11 @@ class VolumeCalls:
             spec=Spec(replicas=body.replicas, domain_keys=body.domain_keys),
             head=LayerId(ids.new("l")),
         )
+        judged = create(event)
+        if isinstance(judged, Refused):
+            raise_refusal(judged)
+        if why := why_no_capacity(self._control.loop.world(), event.size, event.spec.replicas):
+            raise NoCapacity(f"{event.name} can't be placed: {why}")
         answer = await self._control.committer.create_volume(event, cause="a person")
         if isinstance(answer, Refused):
             raise_refusal(answer)
