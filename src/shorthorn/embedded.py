@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from shorthorn.agent.files import FileLock, who_holds
+from shorthorn.agent.node_folder import check_path
 from shorthorn.agent.processes import Process, last_words
 from shorthorn.errors import Invalid, NotNow, Unavailable
 from shorthorn.serve import ServerOptions, listen
@@ -97,6 +98,7 @@ async def run_cluster(options: ClusterOptions, say: Say) -> None:
     """
     if not 1 <= options.nodes <= NODES_MAX:
         raise Invalid(f"--nodes must be from 1 to {NODES_MAX}, not {options.nodes}")
+    check_path(options.data.resolve() / "nodes" / f"n{options.nodes}")
     options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _only_one(options.data):
         await _end_old(options.data)

@@ -78,6 +78,14 @@ def test_shrinking(cluster: Cluster, held: str) -> None:
     assert "never shrinks" in refused(cluster, "volume", "expand", held, "--size", "4MiB")
 
 
+def test_a_data_folder_whose_path_is_too_long_for_sockets(tmp_path: Path) -> None:
+    """`up` started its agents again and again, each with the reason in a log that nobody reads."""
+    data = tmp_path / ("x" * 60)
+    done = Cluster(data).cli("up", "--listen", "127.0.0.1:0", check=False)
+    assert "choose a shorter data folder" in one_line(done)
+    assert not data.exists()
+
+
 def test_more_than_the_disks_may_commit(cluster: Cluster) -> None:
     assert "2 GiB left to commit" in refused(cluster, "volume", "create", "toolarge", "--size", "2GiB")
 

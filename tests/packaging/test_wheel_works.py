@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -80,14 +81,15 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(installation: Installation, tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(installation, tmp_path)
-    try:
-        cluster.wait_until_up()
-        yield cluster
-    finally:
-        if cluster.process.poll() is None:
-            cluster.end()
+def cluster(installation: Installation) -> Iterator[Cluster]:
+    with TemporaryDirectory(prefix="shorthorn-") as folder:  # short, for the paths of its sockets
+        cluster = Cluster(installation, Path(folder))
+        try:
+            cluster.wait_until_up()
+            yield cluster
+        finally:
+            if cluster.process.poll() is None:
+                cluster.end()
 
 
 def test_no_compiler_and_no_checkout_can_be_reached(installation: Installation) -> None:

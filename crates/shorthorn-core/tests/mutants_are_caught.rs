@@ -11,8 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use shorthorn_core::mutants;
 use world::Chances;
 
-/// Seeds until a mutant is caught, at most.
-const SEEDS: u64 = 300;
+/// Seeds until a mutant is caught, at most: some need a thousand, and which ones changes with every repair of the core.
+const SEEDS: u64 = 5000;
 
 /// The switch is one for the process: one hunt at a time.
 static SWITCH: Mutex<()> = Mutex::new(());

@@ -79,11 +79,7 @@ class NodeFolder:
         if _NAME.fullmatch(options.node) is None:
             raise Invalid(f"bad node name {options.node!r}: 1 to 63 of a-z, 0-9, '.' and '-'")
         path = options.folder.resolve()
-        if len(os.fsencode(path)) + _ENDPOINT_BYTES > SOCKET_BYTES_MAX:
-            raise Invalid(
-                f"the path {path} is too long: unix sockets in it may have {SOCKET_BYTES_MAX} bytes, "
-                f"so it may have {SOCKET_BYTES_MAX - _ENDPOINT_BYTES}; choose a shorter data folder"
-            )
+        check_path(path)
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.chmod(0o700)
         lock = take_agent_lock(path)
@@ -178,6 +174,15 @@ class NodeFolder:
         node = msgspec.structs.replace(self.node, disks=tuple(disks[name] for name in sorted(disks)))
         if node != self.node or not (self.path / "node.json").exists():
             self._write(node)
+
+
+def check_path(path: Path) -> None:
+    """Raises `Invalid` when sockets of a node folder would have too long a path."""
+    if len(os.fsencode(path)) + _ENDPOINT_BYTES > SOCKET_BYTES_MAX:
+        raise Invalid(
+            f"the path {path} is too long: unix sockets in it may have {SOCKET_BYTES_MAX} bytes, "
+            f"so it may have {SOCKET_BYTES_MAX - _ENDPOINT_BYTES}; choose a shorter data folder"
+        )
 
 
 def take_agent_lock(path: Path) -> FileLock:
