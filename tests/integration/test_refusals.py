@@ -185,11 +185,11 @@ def test_a_second_agent_of_a_node(cluster: Cluster) -> None:
     assert "an agent already runs in" in said
 
 
-def test_a_port_in_use(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_port_in_use(cluster: Cluster, folder: Path) -> None:
     """Nothing is left of the cluster that could not start."""
     address = cluster.url.removeprefix("http://")
     for command in ("up", "server"):
-        other = Cluster(tmp_path / command)
+        other = Cluster(folder / f"other-{command}")
         said = one_line(other.cli(command, "--listen", address, check=False))
         assert f"cannot listen on {address}" in said
         assert "--listen" in said
