@@ -107,6 +107,11 @@ def node(  # noqa: PLR0913 - the options of one command
     host, _port = _address(listen)
     if not insecure_network and host not in ("127.0.0.1", "::1", "localhost"):
         raise Invalid(f"{host} is not a loopback address, and this version has no authentication")
+    if insecure_network:
+        logging.getLogger(__name__).warning(
+            "INSECURE NETWORK: anybody who reaches the replica programs at %s may read and write all replicas",
+            host,
+        )
     disks = [_disk(text) for text in disk]
     if not disks and disk_size is not None:
         disks = [DiskOption(name="d1", path=folder / "nodes" / name / "disks" / "d1", size=_size(disk_size))]
