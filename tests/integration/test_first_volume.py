@@ -71,7 +71,8 @@ def test_the_endpoint_is_gone_after_a_detach(cluster: Cluster, volumes: Volumes)
     cluster.cli("volume", "detach", name)
     assert not path.exists()
     assert cluster.volume(name)["endpoint"] is None
-    assert cluster.pids("shorthorn-engine") == []
+    # Its own word that it closed is what was waited for; it exits once that word was heard.
+    cluster.wait(lambda: cluster.pids("shorthorn-engine") == [], "the engine has exited", 10)
 
 
 def test_a_second_holder_at_the_same_node_keeps_the_volume_attached(
