@@ -54,8 +54,8 @@ class Engine:
                 self._ask_closed(say)
         elif kind == "leave":
             note(self.folder, f"leave {message['replica']}")
-        elif kind == "addresses":
-            note(self.folder, f"addresses {' '.join(str(t['address']) for t in message['targets'])}")
+        elif kind == "targets":
+            note(self.folder, f"targets {' '.join(str(t['address']) for t in message['targets'])}")
 
     def _answered(self, answer: dict[str, Any], say: Say) -> None:
         note(self.folder, f"answer {answer['outcome']}")

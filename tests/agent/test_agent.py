@@ -251,11 +251,11 @@ async def test_an_engine_hears_new_addresses_and_leaves_once(server: FakeServer,
                 records.run_engine(1, peers=records.peers("127.0.0.1:77"), leave=(records.R2,)),
             )
         await noted(engine_folder(data, 1), "leave r-2")
-        await noted(engine_folder(data, 1), "addresses 127.0.0.1:77 127.0.0.1:10")
+        await noted(engine_folder(data, 1), "targets 127.0.0.1:77 127.0.0.1:10")
         await server.order(records.run_engine(1, peers=records.peers("127.0.0.1:78"), leave=(records.R2,)))
-        await noted(engine_folder(data, 1), "addresses 127.0.0.1:78 127.0.0.1:10")
+        await noted(engine_folder(data, 1), "targets 127.0.0.1:78 127.0.0.1:10")
     assert notes(engine_folder(data, 1)).count("leave r-2") == 1
-    assert notes(engine_folder(data, 1)).count("addresses 127.0.0.1:77 127.0.0.1:10") == 1
+    assert notes(engine_folder(data, 1)).count("targets 127.0.0.1:77 127.0.0.1:10") == 1
 
 
 async def test_a_dead_engine_is_confirmed_and_never_started_again(server: FakeServer, data: Path) -> None:

@@ -127,13 +127,13 @@ def test_an_engine_without_an_order_is_left_alone() -> None:
 
 def test_addresses_and_leaves_are_told_when_they_change() -> None:
     order = records.run_engine(3, peers=records.peers(other=""), leave=(records.R2,))
-    addresses, leave = reconcile(orders(order), running(engine(3)))
-    assert isinstance(addresses, TellEngine)
-    assert isinstance(addresses.message, wire.Addresses)
-    assert [t.address for t in addresses.message.targets] == ["127.0.0.1:9", None]
+    targets, leave = reconcile(orders(order), running(engine(3)))
+    assert isinstance(targets, TellEngine)
+    assert isinstance(targets.message, wire.Targets)
+    assert [t.address for t in targets.message.targets] == ["127.0.0.1:9", None]
     assert isinstance(leave, TellEngine)
     assert leave.message == wire.Leave(replica="r-2")
-    told = engine(3, targets=addresses.message.targets, told=frozenset({leave.told}))
+    told = engine(3, targets=targets.message.targets, told=frozenset({leave.told}))
     assert reconcile(orders(order), running(told)) == []
 
 

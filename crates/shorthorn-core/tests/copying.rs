@@ -41,6 +41,7 @@ fn order(work: CopyWork) -> CopyOrder {
         opened_epoch: 4,
         work,
         targets: targets.collect(),
+        without: vec![],
         document: document(2),
     }
 }

@@ -139,6 +139,7 @@ fn settle(disks: &mut Disks, epoch: u64) -> Result<Vec<String>, String> {
         epoch,
         opened_epoch: session.opened_epoch,
         targets: session.targets,
+        without: vec![],
         document: session.document,
         work: CopyWork::Settle,
     };

@@ -253,7 +253,7 @@ impl Session {
                 ToProgram::Answer { id, answer } => self.feed(Event::Answer { id, answer }),
                 ToProgram::Close => self.feed(Event::Close),
                 ToProgram::Leave { replica } => self.feed(Event::Leave { replica }),
-                ToProgram::Addresses { targets } => self.feed(Event::Addresses { targets }),
+                ToProgram::Targets { targets } => self.feed(Event::Targets { targets }),
                 ToProgram::Stop => self.feed(Event::Stop),
                 _ => log::warn("the agent said something meant for a replica program", &[]),
             }

@@ -25,7 +25,7 @@ records! {
     /// A replica's reply arrived.
     Replied { replica: u8, tag: u32, reply: Py<Reply> }
     /// The targets are to be found here now.
-    Addresses { targets: Py<PyBytes> }
+    Targets { targets: Py<PyBytes> }
     /// The time of the last WakeAt has come.
     Timer {}
     /// A client reads.
@@ -133,7 +133,7 @@ pub fn to_engine(event: &Bound<'_, PyAny>, targets: usize) -> PyResult<engine::E
         },
         Close(_) => Event::Close,
         Leave(it) => Event::Leave { replica: it.replica.clone() },
-        Addresses(it) => Event::Addresses { targets: from_json("targets", it.targets.as_bytes(py))? },
+        Targets(it) => Event::Targets { targets: from_json("targets", it.targets.as_bytes(py))? },
         Stop(_) => Event::Stop,
     })
 }
@@ -157,7 +157,7 @@ pub fn to_copier(event: &Bound<'_, PyAny>, targets: usize) -> PyResult<copier::E
         Disconnected(it) => {
             Event::Disconnected { replica: known(it.replica, targets)?, why: it.why.clone() }
         },
-        Addresses(it) => Event::Addresses { targets: from_json("targets", it.targets.as_bytes(py))? },
+        Targets(it) => Event::Targets { targets: from_json("targets", it.targets.as_bytes(py))? },
         Committed(it) => {
             Event::Committed { document: from_json("document", it.document.as_bytes(py))? }
         },

@@ -7,9 +7,9 @@ use crate::effects::{
     Finished, HangUp, Progress, Ready, Send, SendReply, Serve, Status, StopServing, WakeAt,
 };
 use crate::events::{
-    Addresses, AgentConnected, Answered, Cancel, ClientBlockStatus, ClientFlush, ClientGone,
-    ClientRead, ClientWrite, ClientZero, Close, Committed, Connected, Disconnected, Done, Ended,
-    Leave, Replied, Requested, Start, Stop, Timer, Unreachable,
+    AgentConnected, Answered, Cancel, ClientBlockStatus, ClientFlush, ClientGone, ClientRead,
+    ClientWrite, ClientZero, Close, Committed, Connected, Disconnected, Done, Ended, Leave,
+    Replied, Requested, Start, Stop, Targets, Timer, Unreachable,
 };
 
 macro_rules! union {
@@ -40,7 +40,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
             | Answered
             | Close
             | Leave
-            | Addresses
+            | Targets
             | Stop
             | Timer
     );
@@ -67,7 +67,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
             | Unreachable
             | Disconnected
             | Replied
-            | Addresses
+            | Targets
             | Committed
             | Cancel
             | Timer

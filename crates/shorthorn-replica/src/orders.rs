@@ -65,6 +65,10 @@ impl Orders {
                 }
                 Err(error) => self.answer(id, Err(error)),
             },
+            ToProgram::Fence { id, .. } => {
+                let why = "a fence is not known to this program".to_owned();
+                self.store.reports.answer(id, Some(why), Vec::new())
+            }
             ToProgram::Copy { order } => {
                 self.tasks.start(order);
                 true
@@ -85,7 +89,7 @@ impl Orders {
             ToProgram::Answer { .. }
             | ToProgram::Close
             | ToProgram::Leave { .. }
-            | ToProgram::Addresses { .. } => {
+            | ToProgram::Targets { .. } => {
                 log::warn("an order for an engine was ignored", &[]);
                 true
             }

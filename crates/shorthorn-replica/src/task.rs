@@ -54,7 +54,7 @@ impl Tasks {
     pub fn start(&mut self, order: CopyOrder) {
         let task = order.task.clone();
         let targets = order.targets.clone();
-        if self.tell(&task, Event::Addresses { targets }) {
+        if self.tell(&task, Event::Targets { targets }) {
             return self.store.reports.repeat(&task);
         }
         if matches!(

@@ -30,6 +30,7 @@ fn order(epoch: u64, work: CopyWork, targets: Vec<Target>) -> ToProgram {
             opened_epoch: 5,
             work,
             targets,
+            without: vec![],
             document: document(epoch, 1),
         },
     }

@@ -64,6 +64,12 @@ pub struct SessionOrder {
     pub silence_ms: u64,
     /// Bound on a close, milliseconds; then the engine exits and the close is unclean (B13).
     pub close_ms: u64,
+    /// How long a change that a replica has no space for waits before it fails, milliseconds. None: as long as it takes;
+    /// 0: it fails at once.
+    pub space_wait_ms: Option<u64>,
+    /// `reads: strict`: a read completes only when every needed replica has answered something that was sent after the read
+    /// came (docs/protocol.md, Read).
+    pub strict_reads: bool,
 }
 
 /// Everything a copier must know to do one task without a session, on order, in a replica program.
@@ -83,6 +89,9 @@ pub struct CopyOrder {
     pub work: CopyWork,
     /// Everybody that is needed.
     pub targets: Vec<Target>,
+    /// In-sync replicas that a settle goes without, because their nodes were declared dead: then one that is sealed must not be
+    /// torn (docs/protocol.md, Settle).
+    pub without: Vec<String>,
     /// The document.
     pub document: Document,
 }
@@ -178,6 +187,17 @@ pub enum Ask {
         /// For people.
         why: String,
     },
+    /// docs/protocol.md, Resync: the engine needs it already.
+    ReplicaSynced {
+        /// The session.
+        epoch: Epoch,
+        /// The one that has everything, durably.
+        replica: String,
+        /// Its attempt.
+        attempt: Attempt,
+        /// What it was made of.
+        base: Base,
+    },
     /// docs/protocol.md, Close.
     SessionClosed {
         /// The session.
@@ -187,6 +207,30 @@ pub enum Ask {
         /// For people.
         why: String,
     },
+}
+
+/// What a resynced or copied replica was made of: with another chain or size its end is void.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// Layer ids, the oldest first.
+    pub chain: Vec<String>,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// The resync of one replica in a session, as its engine sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resync {
+    /// Replica id.
+    pub replica: String,
+    /// Its attempt.
+    pub attempt: Attempt,
+    /// Bytes that were compared or copied.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// Why it does not go on, for people; none while it does.
+    pub waits_for: Option<String>,
 }
 
 /// What a program sends after its hello.
@@ -210,6 +254,8 @@ pub enum ToAgent {
         needed: Vec<String>,
         /// NBD clients connected.
         clients: u32,
+        /// Syncing replicas; progress is told at most a few times a second.
+        resyncs: Vec<Resync>,
     },
     /// Result of an order with an id.
     Result {
@@ -292,8 +338,9 @@ pub enum ToProgram {
         /// Replica id.
         replica: String,
     },
-    /// To an engine: where replicas are to be found now.
-    Addresses {
+    /// To an engine: the replicas of the record now, with their addresses and attempts. One that the engine does not know yet
+    /// was placed since and is to be resynced; a syncing one that is missing was given up.
+    Targets {
         /// All targets of the session.
         targets: Vec<Target>,
     },
@@ -336,6 +383,22 @@ pub enum ToProgram {
         replica: String,
         /// The removal.
         drop: String,
+    },
+    /// To a replica program: seal this replica for a fence, and answer once `wait_ms` have passed since that seal was durable, or
+    /// since the program's start if that came later (docs/protocol.md, Fence). May be repeated.
+    Fence {
+        /// Of this order.
+        id: u64,
+        /// Replica id.
+        replica: String,
+        /// The epoch of the fence.
+        epoch: Epoch,
+        /// By the record.
+        attempt: Attempt,
+        /// The document.
+        document: Document,
+        /// 1.1 T, milliseconds.
+        wait_ms: u64,
     },
     /// To a replica program: start a task; the same task again changes nothing.
     Copy {

@@ -320,7 +320,7 @@ class Engines:
 
     def _tell(self, engine: Engine, action: TellEngine) -> None:
         if engine.link is not None:
-            if isinstance(action.message, wire.Addresses):
+            if isinstance(action.message, wire.Targets):
                 engine.targets = action.message.targets
             engine.told.add(action.told)
             engine.link.send(action.message)

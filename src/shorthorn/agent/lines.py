@@ -4,7 +4,7 @@ import msgspec
 
 from shorthorn.core.model.ids import ClusterUid, NodeName
 from shorthorn.core.model.order import CreateReplica, DeleteReplica, Peer, ProbeReplica, RunEngine, RunTask
-from shorthorn.core.model.volume import Mode, Replica, ReplicaPhase, TaskKind, Volume
+from shorthorn.core.model.volume import Mode, Reads, Replica, ReplicaPhase, TaskKind, Volume
 from shorthorn.core.model.world import Settings
 from shorthorn.links import program_lines as wire
 
@@ -54,6 +54,8 @@ def session_order(
         grant_ms=_ms(settings.grant_s),
         silence_ms=_ms(settings.silence_s),
         close_ms=_ms(settings.close_s),
+        space_wait_ms=None if settings.space_wait_s is None else _ms(settings.space_wait_s),
+        strict_reads=volume.spec.reads is Reads.STRICT,
     )
 
 
@@ -73,6 +75,7 @@ def copy_order(cluster: ClusterUid, node: NodeName, order: RunTask) -> wire.Copy
         opened_epoch=volume.opened_epoch,
         work=work,
         targets=targets_of(node, volume, order.peers),
+        without=order.without,
         document=document_of(volume),
     )
 

@@ -71,7 +71,7 @@ class TellEngine(Action):
     volume: VolumeUid
     epoch: Epoch
     told: Told
-    message: wire.Close | wire.Leave | wire.Addresses
+    message: wire.Close | wire.Leave | wire.Targets
 
 
 class TellDisk(Action):
@@ -146,8 +146,8 @@ def _of_this_boot(order: RunEngine, running: Running) -> bool:
 def _tell_engine(order: RunEngine, engine: EngineRuns, node: NodeName) -> Iterator[Action]:
     targets = targets_of(node, order.volume, order.peers)
     if targets != engine.targets:
-        message = wire.Addresses(targets=targets)
-        yield TellEngine(volume=engine.volume, epoch=engine.epoch, told=("addresses",), message=message)
+        message = wire.Targets(targets=targets)
+        yield TellEngine(volume=engine.volume, epoch=engine.epoch, told=("targets",), message=message)
     for replica in order.leave:
         told = ("leave", replica)
         if told not in engine.told:

@@ -71,6 +71,8 @@ class SessionOrder(Line):
     grant_ms: Number
     silence_ms: Number
     close_ms: Number
+    space_wait_ms: Number | None
+    strict_reads: bool
 
 
 class SettleWork(Line, tag_field="kind", tag="settle"):
@@ -94,6 +96,7 @@ class CopyOrder(Line):
     opened_epoch: Number
     work: SettleWork | MoveWork
     targets: tuple[Target, ...]
+    without: tuple[str, ...]
     document: Document
 
 
@@ -152,6 +155,22 @@ class AskLost(Line, tag_field="event", tag="replica_lost"):
     why: str = ""
 
 
+class Base(Line):
+    """What a resynced replica was made of."""
+
+    chain: tuple[str, ...]
+    size: Number
+
+
+class AskSynced(Line, tag_field="event", tag="replica_synced"):
+    """May the replica be recorded as in-sync?"""
+
+    epoch: Number
+    replica: str
+    attempt: Number
+    base: Base
+
+
 class AskClosed(Line, tag_field="event", tag="session_closed"):
     """The session is over."""
 
@@ -164,7 +183,17 @@ class Ask(Line, tag_field="type", tag="ask"):
     """An event for the record; asked again, with a new id, when the link ends before the answer."""
 
     id: Number
-    ask: AskOpened | AskLost | AskClosed
+    ask: AskOpened | AskLost | AskSynced | AskClosed
+
+
+class Resync(Line):
+    """The resync of one replica in a session, in bytes looked at. `waits_for`: why it does not go on."""
+
+    replica: str
+    attempt: Number
+    done: Number
+    total: Number
+    waits_for: str | None = None
 
 
 class Status(Line, tag_field="type", tag="status"):
@@ -174,6 +203,7 @@ class Status(Line, tag_field="type", tag="status"):
     waits_for: str | None = None
     needed: tuple[str, ...] = ()
     clients: Small = 0
+    resyncs: tuple[Resync, ...] = ()
 
 
 class Standing(Line):
@@ -271,8 +301,8 @@ class Leave(Line, tag_field="type", tag="leave"):
     replica: str
 
 
-class Addresses(Line, tag_field="type", tag="addresses"):
-    """Where replicas are to be found now: all targets of the session."""
+class Targets(Line, tag_field="type", tag="targets"):
+    """The replicas of the record now, with their addresses and attempts: new ones are to be resynced."""
 
     targets: tuple[Target, ...]
 
@@ -311,6 +341,17 @@ class Probe(Line, tag_field="type", tag="probe"):
     drop: str
 
 
+class Fence(Line, tag_field="type", tag="fence"):
+    """Seal a replica for a fence; answered once `wait_ms` have passed since."""
+
+    id: int
+    replica: str
+    epoch: int
+    attempt: int
+    document: Document
+    wait_ms: int
+
+
 class Copy(Line, tag_field="type", tag="copy"):
     """Start a task; the same again changes nothing."""
 
@@ -338,11 +379,12 @@ ToProgram = (
     Answer
     | Close
     | Leave
-    | Addresses
+    | Targets
     | Create
     | Delete
     | List
     | Probe
+    | Fence
     | Copy
     | CancelTask
     | TaskCommitted

@@ -14,7 +14,7 @@ from os import PathLike
 from typing import Literal, TypeAlias, final
 
 __all__ = [
-    "Addresses",
+    "Targets",
     "AgentConnected",
     "Answered",
     "Ask",
@@ -448,11 +448,11 @@ class Replied:
     def reply(self) -> Reply: ...
 
 @final
-class Addresses:
+class Targets:
     """Where the targets are to be found now: JSON of a list of `Target`."""
 
     __match_args__ = ("targets",)
-    def __new__(cls, targets: bytes) -> Addresses: ...
+    def __new__(cls, targets: bytes) -> Targets: ...
     @property
     def targets(self) -> bytes: ...
 
@@ -984,7 +984,7 @@ EngineEvent: TypeAlias = (
     | Answered
     | Close
     | Leave
-    | Addresses
+    | Targets
     | Stop
     | Timer
 )
@@ -1005,7 +1005,7 @@ EngineEffect: TypeAlias = (
 )
 
 CopierEvent: TypeAlias = (
-    Start | Connected | Unreachable | Disconnected | Replied | Addresses | Committed | Cancel | Timer
+    Start | Connected | Unreachable | Disconnected | Replied | Targets | Committed | Cancel | Timer
 )
 CopierEffect: TypeAlias = Dial | HangUp | Send | Progress | Ready | Finished | Failed | WakeAt
 

@@ -39,7 +39,7 @@ pub enum Event {
         reply: Reply,
     },
     /// The same order came again, perhaps with newer addresses.
-    Addresses {
+    Targets {
         /// All targets.
         targets: Vec<Target>,
     },

@@ -145,7 +145,7 @@ impl Copier {
                 tag,
                 reply,
             } => self.reply(now, replica, tag, reply, out),
-            Event::Addresses { targets } => {
+            Event::Targets { targets } => {
                 self.sealer.addresses(now, targets);
                 self.dial(now, out);
             }

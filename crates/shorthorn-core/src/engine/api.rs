@@ -1,7 +1,7 @@
 //! What goes into an engine and what comes out of it.
 
 use bytes::Bytes;
-use shorthorn_wire::agent::{Answer, Ask, Phase, Target};
+use shorthorn_wire::agent::{Answer, Ask, Phase, Resync, Target};
 use shorthorn_wire::message::{Extent, Reply, Request, Tag};
 
 use crate::{Nanos, ReplicaIndex};
@@ -144,7 +144,7 @@ pub enum Event {
         replica: String,
     },
     /// Where the targets are to be found now. Unknown ids are ignored.
-    Addresses {
+    Targets {
         /// All targets.
         targets: Vec<Target>,
     },
@@ -227,4 +227,6 @@ pub struct Status {
     pub waits_for: Option<String>,
     /// Replica ids that it needs for every acknowledgement.
     pub needed: Vec<String>,
+    /// Syncing replicas.
+    pub resyncs: Vec<Resync>,
 }

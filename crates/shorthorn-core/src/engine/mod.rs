@@ -221,7 +221,7 @@ impl Engine {
             Event::Answer { id, answer } => self.answered(now, id, answer, out),
             Event::Close => self.close(now, out),
             Event::Leave { replica } => self.leave(now, &replica, out),
-            Event::Addresses { targets } => {
+            Event::Targets { targets } => {
                 self.sealer.addresses(now, targets);
                 self.dial(now, out);
             }
@@ -248,6 +248,7 @@ impl Engine {
                 let why = format!("the record refused a removal: {why}");
                 self.end(now, false, why, out);
             }
+            (Ask::ReplicaSynced { .. }, _) => {}
             (Ask::SessionClosed { .. }, _) => self.ended(out),
         }
     }

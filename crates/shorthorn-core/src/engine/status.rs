@@ -15,6 +15,7 @@ impl Engine {
             phase,
             waits_for: self.waits_for(),
             needed: self.sealer.names(self.needed),
+            resyncs: vec![],
         };
         if self.told.as_ref() != Some(&status) {
             self.told = Some(status.clone());

@@ -80,6 +80,8 @@ pub fn order(replicas: usize) -> SessionOrder {
         grant_ms: 2000,
         silence_ms: 4000,
         close_ms: 10_000,
+        space_wait_ms: None,
+        strict_reads: false,
     }
 }
 

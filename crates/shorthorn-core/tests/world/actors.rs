@@ -71,6 +71,8 @@ impl World {
             grant_ms: 200,
             silence_ms: 5000,
             close_ms: 3000,
+            space_wait_ms: None,
+            strict_reads: false,
         };
         let id = self.id();
         let engine = Engine::new(order, format!("e{id}")).expect("the order is legal");
@@ -93,6 +95,7 @@ impl World {
             opened_epoch: self.record.opened_epoch,
             work: work.clone(),
             targets: self.record.targets(node),
+            without: vec![],
             document: self.record.document(),
         };
         let id = self.id();

@@ -159,6 +159,29 @@ impl Record {
                 self.m += 1;
                 (self.commit(), Committed::Lost)
             }
+            Ask::ReplicaSynced {
+                epoch,
+                replica,
+                attempt,
+                ..
+            } => {
+                let index = self.find(replica);
+                let known = &self.replicas[index];
+                if self.session != Some((*epoch, Phase::Open)) || self.epoch != *epoch {
+                    return refused("no such session, or it is fenced");
+                }
+                if known.attempt != *attempt {
+                    return refused("attempt");
+                }
+                if known.in_sync {
+                    let document = self.document();
+                    let broken = false;
+                    return (Answer::Committed { document, broken }, Committed::Nothing);
+                }
+                self.replicas[index].in_sync = true;
+                self.m += 1;
+                (self.commit(), Committed::Nothing)
+            }
             Ask::SessionClosed { epoch, clean, .. } => {
                 if self.session.is_none_or(|(session, _)| session != *epoch) {
                     return refused("no such session");

@@ -98,6 +98,7 @@ impl Session {
                 waits_for: status.waits_for.clone(),
                 needed: status.needed.clone(),
                 clients: self.clients.count() as u32,
+                resyncs: status.resyncs.clone(),
             });
         }
     }

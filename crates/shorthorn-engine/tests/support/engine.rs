@@ -71,6 +71,8 @@ impl World {
             grant_ms: 2_000,
             silence_ms: 5_000,
             close_ms: 10_000,
+            space_wait_ms: None,
+            strict_reads: false,
         };
         let agent = FakeAgent::start(Path::new(&order.agent), document);
         Self {

@@ -119,6 +119,24 @@ class SessionClosed(Record, tag="session_closed"):
     evidence: str
 
 
+class FenceStarted(Record, tag="fence_started"):
+    """Planning ends a session whose node can't be asked: unheard and nobody holds it there, or declared dead.
+
+    `epoch` is the session's. The record's grows by one: the epoch of the fence.
+    """
+
+    epoch: Epoch
+    why: str
+
+
+class FenceHeld(Record, tag="fence_held"):
+    """An in-sync replica was sealed at `epoch`, the fence's, and `waited_s` seconds have passed since: 1.1 T at least."""
+
+    epoch: Epoch
+    replica: ReplicaId
+    waited_s: float
+
+
 class SettleStarted(Record, tag="settle_started"):
     """Planning has the replicas of a detached, unsettled volume made equal. `epoch` is the record's plus one."""
 
@@ -128,10 +146,11 @@ class SettleStarted(Record, tag="settle_started"):
 
 
 class Settled(Record, tag="settled"):
-    """All in-sync replicas, sealed at `epoch`, are equal and durable."""
+    """All in-sync replicas, sealed at `epoch`, are equal and durable, but those on nodes declared dead (`removed`)."""
 
     epoch: Epoch
     sealed: tuple[ReplicaId, ...]
+    removed: tuple[ReplicaId, ...] = ()
 
 
 class CopyStarted(Record, tag="copy_started"):
@@ -189,6 +208,8 @@ VolumeEvent = (
     | SessionOpened
     | ReplicaLost
     | SessionClosed
+    | FenceStarted
+    | FenceHeld
     | SettleStarted
     | Settled
     | CopyStarted
@@ -231,4 +252,12 @@ class DeclaredDead(Record, tag="declared_dead"):
     why: str
 
 
-NodeEvent = NodeRegistered | Cordoned | Uncordoned | EvictRequested | EvictCancelled | DeclaredDead
+class DeathWithdrawn(Record, tag="death_withdrawn"):
+    """A person takes back that the node will not come back. What was done on that ground stays done."""
+
+    who: str
+
+
+NodeEvent = (
+    NodeRegistered | Cordoned | Uncordoned | EvictRequested | EvictCancelled | DeclaredDead | DeathWithdrawn
+)

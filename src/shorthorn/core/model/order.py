@@ -45,6 +45,14 @@ class ProbeReplica(Record, tag="probe_replica"):
     drop: str
 
 
+class FenceReplica(Record, tag="fence_replica"):
+    """Seal a replica at the epoch of this document, which is fencing, and say when 1.1 T have passed since."""
+
+    disk: DiskUid
+    replica: ReplicaId
+    volume: Volume
+
+
 class RunEngine(Record, tag="run_engine"):
     """Run the engine of the session of this document, once per epoch; while the session is opening or open."""
 
@@ -61,15 +69,19 @@ class CloseEngine(Record, tag="close_engine"):
 
 
 class RunTask(Record, tag="run_task"):
-    """Do the task of this document in the replica program of `disk`. `committed`: the record has its effect already."""
+    """Do the task of this document in the replica program of `disk`. `committed`: the record has its effect already.
+
+    `without`: in-sync replicas that a settle goes without, because their nodes were declared dead.
+    """
 
     disk: DiskUid
     task: Task
     volume: Volume
     peers: tuple[Peer, ...]
+    without: tuple[ReplicaId, ...] = ()
 
 
-Order = CreateReplica | DeleteReplica | ProbeReplica | RunEngine | CloseEngine | RunTask
+Order = CreateReplica | DeleteReplica | ProbeReplica | FenceReplica | RunEngine | CloseEngine | RunTask
 
 
 class NodeOrders(Record):
@@ -78,4 +90,6 @@ class NodeOrders(Record):
     cluster: ClusterUid
     node: NodeName
     settings: Settings
-    orders: tuple[CreateReplica | DeleteReplica | ProbeReplica | RunEngine | CloseEngine | RunTask, ...] = ()
+    orders: tuple[
+        CreateReplica | DeleteReplica | ProbeReplica | FenceReplica | RunEngine | CloseEngine | RunTask, ...
+    ] = ()

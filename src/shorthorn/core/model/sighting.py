@@ -25,7 +25,7 @@ class ReplicaSighting(Record):
 
     `empty`: durable, never sealed, never held data. `damaged`: why it can't be read, empty when it can.
     `sealed` is (epoch, attempt). `probe` is the id of the last removal that it answered a probe for, with what it said
-    then.
+    then. `fenced` is the greatest epoch at which it was sealed for a fence and 1.1 T have passed since.
     """
 
     replica: ReplicaId
@@ -41,6 +41,7 @@ class ReplicaSighting(Record):
     document_version: int = 0
     used: int = 0
     probe: str = ""
+    fenced: Epoch = Epoch(0)
 
 
 class DiskSighting(Record):
@@ -75,6 +76,16 @@ class EngineState(StrEnum):
     ENDED = "ended"
 
 
+class ResyncSighting(Record):
+    """The resync of a replica in a session, in bytes looked at. `waits_for`: why it does not go on, empty while it does."""
+
+    replica: ReplicaId
+    attempt: Attempt
+    done: int = 0
+    total: int = 0
+    waits_for: str = ""
+
+
 class EngineSighting(Record):
     """An engine program of this node. `ended` is confirmed by its lock, taken over by the agent, or by its own word.
 
@@ -87,6 +98,7 @@ class EngineSighting(Record):
     waits_for: str = ""
     evidence: str = ""
     clients: int = 0
+    resyncs: tuple[ResyncSighting, ...] = ()
 
 
 class TaskState(StrEnum):

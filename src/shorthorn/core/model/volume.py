@@ -22,6 +22,17 @@ from shorthorn.core.model.ids import (
 from shorthorn.core.model.record import Record
 
 
+class Reads(StrEnum):
+    """When a read may complete (docs/protocol.md, Read).
+
+    Granted: each needed replica has answered something within the last T. Strict: each has answered something that was
+    sent after the read came, so that even a hypervisor that stops every clock can't make a read stale.
+    """
+
+    GRANTED = "granted"
+    STRICT = "strict"
+
+
 class Spec(Record):
     """What a person wants of a volume.
 
@@ -32,6 +43,7 @@ class Spec(Record):
     replicas: int | None = 3
     domain_keys: tuple[str, ...] = ()
     node_selector: tuple[tuple[str, str], ...] = ()
+    reads: Reads = Reads.GRANTED
 
 
 class Mode(StrEnum):

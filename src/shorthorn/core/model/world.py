@@ -23,7 +23,11 @@ from shorthorn.core.model.volume import Task, Volume
 
 
 class Settings(Record):
-    """The cluster's settings. Times in seconds, limits in counts."""
+    """The cluster's settings. Times in seconds, limits in counts.
+
+    `replace_after_s`: how long a replica may be away before another one is placed. `space_wait_s`: how long a change
+    waits for space before it fails; None: as long as it takes, 0: not at all.
+    """
 
     cluster: ClusterUid
     replicas_auto_max: int = 3
@@ -35,6 +39,8 @@ class Settings(Record):
     open_grace_s: float = 5.0
     open_grace_torn_s: float = 15.0
     close_s: float = 30.0
+    replace_after_s: float = 600.0
+    space_wait_s: float | None = None
 
 
 class Seen(Record):
@@ -54,17 +60,24 @@ class Ended(Record):
     ago_s: float
 
 
+NOBODY_AWAY: Mapping[tuple[NodeName, DiskUid], float] = MappingProxyType({})
+
 NO_ENDS: Mapping[VolumeUid, Ended] = MappingProxyType({})
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
-    """Recorded documents and the newest sightings at one moment. `folders` is an index, filled as it is asked for."""
+    """Recorded documents and the newest sightings at one moment.
+
+    `away_s`: for each disk whose replica program is not heard, how long this server has known that, in seconds.
+    `folders` is an index, filled as it is asked for.
+    """
 
     settings: Settings
     volumes: Mapping[VolumeUid, Volume]
     nodes: Mapping[NodeName, Node]
     seen: Mapping[NodeName, Seen]
     ended: Mapping[VolumeUid, Ended] = NO_ENDS
+    away_s: Mapping[tuple[NodeName, DiskUid], float] = NOBODY_AWAY
     folders: dict[tuple[NodeName, DiskUid], dict[ReplicaId, ReplicaSighting]] = msgspec.field(
         default_factory=dict
     )
