@@ -12,8 +12,8 @@ from typing import Final
 from shorthorn.agent.backoff import Backoff
 from shorthorn.agent.lines import document_of
 from shorthorn.agent.program_links import Link
-from shorthorn.core.lifecycle.events import ReplicaLost, SessionClosed, SessionOpened
-from shorthorn.core.model.ids import Attempt, Epoch, ReplicaId, VolumeUid
+from shorthorn.core.lifecycle.events import Base, ReplicaLost, ReplicaSynced, SessionClosed, SessionOpened
+from shorthorn.core.model.ids import Attempt, Epoch, LayerId, ReplicaId, VolumeUid
 from shorthorn.errors import ShorthornError
 from shorthorn.links import program_lines as wire
 from shorthorn.links.messages import EngineAnswer, EngineEvent, EngineOutcome
@@ -22,7 +22,7 @@ from shorthorn.links.server_link import ServerLink
 log = logging.getLogger(__name__)
 
 ASKS_MAX: Final = 64
-"""Of one link at a time; an engine has a few replicas, each lost once."""
+"""Of one link at a time; an engine has a few replicas, and asks one thing about each at a time."""
 
 
 class Asks:
@@ -81,8 +81,8 @@ class Asks:
 
 
 def _event(
-    ask: wire.AskOpened | wire.AskLost | wire.AskClosed,
-) -> SessionOpened | ReplicaLost | SessionClosed:
+    ask: wire.AskOpened | wire.AskLost | wire.AskSynced | wire.AskClosed,
+) -> SessionOpened | ReplicaLost | ReplicaSynced | SessionClosed:
     epoch = Epoch(ask.epoch)
     match ask:
         case wire.AskOpened():
@@ -95,6 +95,13 @@ def _event(
                 attempt=Attempt(ask.attempt),
                 witness=ReplicaId(ask.witness),
                 why=ask.why,
+            )
+        case wire.AskSynced():
+            return ReplicaSynced(
+                epoch=epoch,
+                replica=ReplicaId(ask.replica),
+                attempt=Attempt(ask.attempt),
+                base=Base(chain=tuple(LayerId(layer) for layer in ask.base.chain), size=ask.base.size),
             )
         case wire.AskClosed():
             evidence = f"the engine's own word{': ' + ask.why if ask.why else ''}"

@@ -52,6 +52,7 @@ class Disk:
         self._address = ""
         self._held: dict[str, wire.Held] | None = None
         self._probes: dict[str, str] = {}
+        self._fences: dict[str, int] = {}
         self._tasks = Tasks(around.clock)
         self._told: set[Told] = set()
         self._targets: dict[str, tuple[wire.Target, ...]] = {}
@@ -85,6 +86,7 @@ class Disk:
             linked=self.link is not None,
             held=None if self._held is None else tuple(self._held[key] for key in sorted(self._held)),
             probes=dict(self._probes),
+            fences=dict(self._fences),
             awaited=frozenset(self._awaited.values()),
             told=frozenset(self._told),
             targets=dict(self._targets),
@@ -202,7 +204,7 @@ class Disk:
         if self.link is None:
             return
         message = action.message
-        if isinstance(message, wire.Create | wire.Delete | wire.Probe):
+        if isinstance(message, wire.Create | wire.Delete | wire.Probe | wire.Fence):
             message = msgspec.structs.replace(message, id=self._await_result(action.told))
         elif isinstance(message, wire.Copy):
             self._targets[message.order.task] = message.order.targets
@@ -232,6 +234,7 @@ class Disk:
         self._targets.clear()
         self._awaited.clear()
         self._probes.clear()
+        self._fences.clear()
         self._failures.clear()
         self._listing_again = False
 
@@ -285,6 +288,8 @@ class Disk:
                 self._list()
         elif told[0] == "probe":
             self._take_probe(told, result.replicas)
+        elif told[0] == "fence":
+            self._take_fence(told)
         else:
             self._list()
 
@@ -296,6 +301,13 @@ class Disk:
             return
         self._held[replica] = answer
         self._probes[replica] = drop
+
+    def _take_fence(self, told: Told) -> None:
+        """Its program sealed the replica and has waited since. Another link is told again, and waits again."""
+        _, replica, epoch = told
+        self._fences[replica] = max(int(epoch), self._fences.get(replica, 0))
+        log.info("%s: replica %s is held for the fence at epoch %s", self, replica, epoch)
+        self._list()
 
     def _fail(self, told: Told, why: str) -> None:
         """An order could not be carried out: say so, and tell it again after a while."""

@@ -1,12 +1,26 @@
 """Orders of the server in the words of the programs' lines. Pure."""
 
+import math
+from typing import Final
+
 import msgspec
 
 from shorthorn.core.model.ids import ClusterUid, NodeName
-from shorthorn.core.model.order import CreateReplica, DeleteReplica, Peer, ProbeReplica, RunEngine, RunTask
+from shorthorn.core.model.order import (
+    CreateReplica,
+    DeleteReplica,
+    FenceReplica,
+    Peer,
+    ProbeReplica,
+    RunEngine,
+    RunTask,
+)
 from shorthorn.core.model.volume import Mode, Reads, Replica, ReplicaPhase, TaskKind, Volume
 from shorthorn.core.model.world import Settings
 from shorthorn.links import program_lines as wire
+
+FENCE_FACTOR: Final = 1.1
+"""A fence waits this many times T: more than clocks of two nodes drift apart in that time (docs/protocol.md, Fence and B10)."""
 
 
 def document_of(volume: Volume) -> wire.Document:
@@ -100,6 +114,18 @@ def delete_of(order: DeleteReplica) -> wire.Delete:
 def probe_of(order: ProbeReplica) -> wire.Probe:
     """The line for a probe; its id is given when it is sent."""
     return wire.Probe(id=0, replica=order.replica, drop=order.drop)
+
+
+def fence_of(order: FenceReplica, replica: Replica, grant_s: float) -> wire.Fence:
+    """The line for a fence, at the epoch of the record; its id is given when it is sent."""
+    return wire.Fence(
+        id=0,
+        replica=order.replica,
+        epoch=order.volume.epoch,
+        attempt=replica.attempt,
+        document=document_of(order.volume),
+        wait_ms=math.ceil(FENCE_FACTOR * grant_s * 1000),
+    )
 
 
 def _target(node: NodeName, replica: Replica, peer: Peer) -> wire.Target:

@@ -11,19 +11,31 @@ from typing import dataclass_transform
 
 import msgspec
 
-from shorthorn.agent.lines import copy_order, create_of, delete_of, document_of, probe_of, targets_of
+from shorthorn.agent.lines import (
+    copy_order,
+    create_of,
+    delete_of,
+    document_of,
+    fence_of,
+    probe_of,
+    targets_of,
+)
 from shorthorn.agent.running import DiskRuns, EngineRuns, Running, Told
 from shorthorn.core.model.ids import ClusterUid, DiskUid, Epoch, NodeName, ReplicaId, TaskId, VolumeUid
 from shorthorn.core.model.order import (
     CloseEngine,
     CreateReplica,
     DeleteReplica,
+    FenceReplica,
     NodeOrders,
     ProbeReplica,
     RunEngine,
     RunTask,
 )
 from shorthorn.links import program_lines as wire
+
+Folder = CreateReplica | DeleteReplica | ProbeReplica | FenceReplica
+"""Orders about one replica's folder."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -79,7 +91,9 @@ class TellDisk(Action):
 
     disk: DiskUid
     told: Told
-    message: wire.Create | wire.Delete | wire.Probe | wire.Copy | wire.CancelTask | wire.TaskCommitted
+    message: (
+        wire.Create | wire.Delete | wire.Probe | wire.Fence | wire.Copy | wire.CancelTask | wire.TaskCommitted
+    )
 
 
 def reconcile(orders: NodeOrders, running: Running) -> list[Action]:
@@ -176,26 +190,30 @@ def _disk(orders: NodeOrders, disk: DiskRuns) -> Iterator[Action]:
         if isinstance(order, RunTask) and order.disk == disk.uid:
             tasks.add(order.task.id)
             yield from _task(orders, disk, order)
-        elif isinstance(order, CreateReplica | DeleteReplica | ProbeReplica) and order.disk == disk.uid:
-            yield from _folder(orders.cluster, disk, order)
+        elif isinstance(order, Folder) and order.disk == disk.uid:
+            yield from _folder(orders, disk, order)
     for told in sorted(told for told in disk.told if told[0] == "task"):
         if TaskId(told[1]) not in tasks:
             yield TellDisk(disk=disk.uid, told=("cancel", told[1]), message=wire.CancelTask(task=told[1]))
 
 
-def _folder(
-    cluster: ClusterUid, disk: DiskRuns, order: CreateReplica | DeleteReplica | ProbeReplica
-) -> Iterator[Action]:
+def _folder(orders: NodeOrders, disk: DiskRuns, order: Folder) -> Iterator[Action]:
     """Only once the program has listed its folders: what is there needs no making, what is not no deleting."""
     if disk.held is None:
         return
     there = any(held.replica == order.replica for held in disk.held)
     if isinstance(order, CreateReplica):
-        yield from _create(cluster, disk, order, there=there)
+        yield from _create(orders.cluster, disk, order, there=there)
     elif isinstance(order, DeleteReplica):
         told: Told = ("delete", order.replica, str(order.era), str(order.version))
         if there and told not in disk.told:
             yield TellDisk(disk=disk.uid, told=told, message=delete_of(order))
+    elif isinstance(order, FenceReplica):
+        replica = order.volume.replica(order.replica)
+        told = ("fence", order.replica, str(order.volume.epoch))
+        if there and replica is not None and told not in disk.told:
+            fence = fence_of(order, replica, orders.settings.grant_s)
+            yield TellDisk(disk=disk.uid, told=told, message=fence)
     else:
         told = ("probe", order.replica, order.drop)
         if there and told not in disk.told:

@@ -46,9 +46,9 @@ class TaskRuns(msgspec.Struct, frozen=True, kw_only=True):
 class DiskRuns(msgspec.Struct, frozen=True, kw_only=True):
     """A disk and its replica program. `held` is sorted by replica, None until the program has listed its folders.
 
-    `probes` are the removals that each replica answered a probe for last; `awaited` are the orders, the list among them,
-    that the program has not answered yet. `told`, and `targets` of each task, are what
-    was told on the present link.
+    `probes` are the removals that each replica answered a probe for last, `fences` the greatest epoch at which each was
+    held for a fence; `awaited` are the orders, the list among them, that the program has not answered yet. All of these,
+    `told`, and the `targets` of each task, are of the present link.
     """
 
     uid: DiskUid
@@ -58,6 +58,7 @@ class DiskRuns(msgspec.Struct, frozen=True, kw_only=True):
     linked: bool = False
     held: tuple[Held, ...] | None = None
     probes: Mapping[str, str] = msgspec.field(default_factory=dict)
+    fences: Mapping[str, int] = msgspec.field(default_factory=dict)
     awaited: frozenset[Told] = frozenset()
     told: frozenset[Told] = frozenset()
     targets: Mapping[str, tuple[Target, ...]] = msgspec.field(default_factory=dict)

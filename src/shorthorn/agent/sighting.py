@@ -10,10 +10,11 @@ from shorthorn.core.model.sighting import (
     EngineState,
     NodeSighting,
     ReplicaSighting,
+    ResyncSighting,
     TaskSighting,
     TaskState,
 )
-from shorthorn.links.program_lines import Held, TaskFailed, TaskFinished, TaskReady
+from shorthorn.links.program_lines import Held, Status, TaskFailed, TaskFinished, TaskReady
 
 
 def sighting_of(orders: NodeOrders | None, running: Running) -> NodeSighting:
@@ -35,7 +36,7 @@ def _disk(orders: NodeOrders | None, disk: DiskRuns) -> DiskSighting:
         free=disk.free,
         address=disk.address,
         complete=disk.held is not None,
-        replicas=tuple(_replica(held, disk.probes.get(held.replica, "")) for held in disk.held or ()),
+        replicas=tuple(_replica(held, disk) for held in disk.held or ()),
         gone=_gone(orders, disk),
         trouble=disk.trouble,
     )
@@ -61,7 +62,7 @@ def _gone(orders: NodeOrders | None, disk: DiskRuns) -> tuple[ReplicaId, ...]:
     )
 
 
-def _replica(held: Held, probe: str) -> ReplicaSighting:
+def _replica(held: Held, disk: DiskRuns) -> ReplicaSighting:
     standing = held.standing
     epoch, attempt = standing.sealed if standing else (0, 0)
     return ReplicaSighting(
@@ -77,7 +78,8 @@ def _replica(held: Held, probe: str) -> ReplicaSighting:
         damaged=held.damaged or "",
         document_version=held.document_version,
         used=held.used,
-        probe=probe,
+        probe=disk.probes.get(held.replica, ""),
+        fenced=Epoch(disk.fences.get(held.replica, 0)),
     )
 
 
@@ -106,6 +108,20 @@ def _engine(engine: EngineRuns) -> EngineSighting:
         waits_for="" if engine.evidence else engine.trouble or waits_for,
         evidence=engine.evidence,
         clients=0 if engine.evidence else clients,
+        resyncs=() if engine.evidence or engine.status is None else _resyncs(engine.status),
+    )
+
+
+def _resyncs(status: Status) -> tuple[ResyncSighting, ...]:
+    return tuple(
+        ResyncSighting(
+            replica=ReplicaId(resync.replica),
+            attempt=Attempt(resync.attempt),
+            done=resync.done,
+            total=resync.total,
+            waits_for=resync.waits_for or "",
+        )
+        for resync in sorted(status.resyncs, key=lambda resync: resync.replica)
     )
 
 

@@ -13,7 +13,7 @@ Refusals are problem details (RFC 9457).
 
 from enum import StrEnum
 
-from shorthorn.core.lifecycle.events import ReplicaLost, SessionClosed, SessionOpened
+from shorthorn.core.lifecycle.events import ReplicaLost, ReplicaSynced, SessionClosed, SessionOpened
 from shorthorn.core.model.ids import ClusterUid, NodeName, VolumeUid
 from shorthorn.core.model.node import Disk
 from shorthorn.core.model.record import Record
@@ -51,7 +51,7 @@ class EngineEvent(Record):
     """An engine's ask, passed on by its agent."""
 
     volume: VolumeUid
-    event: SessionOpened | ReplicaLost | SessionClosed
+    event: SessionOpened | ReplicaLost | ReplicaSynced | SessionClosed
 
 
 class EngineOutcome(StrEnum):
