@@ -5,40 +5,65 @@ Starts and ends the tasks that belong together; decides nothing.
 
 import asyncio
 
+from shorthorn.control.away import Away
 from shorthorn.control.changes import Changes
 from shorthorn.control.commit import Committer
 from shorthorn.control.ends import Ends
 from shorthorn.control.loop import ControlLoop
 from shorthorn.control.records import Records, found_cluster
+from shorthorn.control.settings import SettingsKeeper
 from shorthorn.control.sightings import Sightings
 from shorthorn.core.model.world import Settings
 from shorthorn.ports.clock import Clock
 from shorthorn.ports.ids import Ids
 from shorthorn.ports.store import Store
+from shorthorn.store import Document
 
 
 class Control:
     """Records, sightings, the committer and the loop over one store."""
 
-    def __init__(self, settings: Settings, store: Store, clock: Clock, ids: Ids) -> None:
-        self.settings = settings
+    def __init__(self, settings: Document[Settings], store: Store, clock: Clock, ids: Ids) -> None:
         self.store = store
         self.clock = clock
         self.ids = ids
         self.changes = Changes()
         self.records = Records(store)
-        self.records.on_change(self.changes.note)
-        self.sightings = Sightings(clock, settings.unreachable_after_s)
+        self.records.note_settings(settings.version, settings.value)
+        self.sightings = Sightings(clock, settings.value.unreachable_after_s)
+        self.records.on_change(self._changed)
         self.committer = Committer(store, self.records, clock)
+        self.keeper = SettingsKeeper(store, self.records, clock)
         self._loaded = asyncio.Event()
         self.loop = ControlLoop(
-            settings, self.records, self.sightings, self.committer, self.changes, Ends(clock), ids
+            self.records,
+            self.sightings,
+            self.committer,
+            self.changes,
+            Ends(clock),
+            Away(clock),
+            ids,
         )
 
     @classmethod
     async def open(cls, store: Store, clock: Clock, ids: Ids) -> "Control":
         """Over a store that may be new."""
         return cls(await found_cluster(store, ids), store, clock, ids)
+
+    @property
+    def settings(self) -> Settings:
+        """The cluster's, now."""
+        return self.records.settings
+
+    async def change_setting(self, name: str, value: float | None, cause: str) -> Settings:
+        """Record another value, which takes effect at once. Raises a `RequestError` for one that can't be."""
+        settings = await self.keeper.change(name, value, cause)
+        self._changed()
+        return settings
+
+    def _changed(self) -> None:
+        self.sightings.limit_s = self.settings.unreachable_after_s
+        self.changes.note()
 
     async def run(self) -> None:
         """Follow the store and keep planning, until cancelled."""

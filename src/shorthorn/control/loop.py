@@ -7,6 +7,7 @@ nothing between two rounds but the last plan, for people to read.
 import asyncio
 import logging
 
+from shorthorn.control.away import Away
 from shorthorn.control.changes import Changes
 from shorthorn.control.commit import Committer, InvariantBroken
 from shorthorn.control.ends import Ends
@@ -17,7 +18,7 @@ from shorthorn.core.model.ids import NodeName
 from shorthorn.core.model.order import NodeOrders
 from shorthorn.core.model.sighting import Reach
 from shorthorn.core.model.volume import Volume
-from shorthorn.core.model.world import Settings, World
+from shorthorn.core.model.world import World
 from shorthorn.core.planning.orders import orders
 from shorthorn.core.planning.plan import NOTHING, Intent, Plan
 from shorthorn.core.planning.planner import plan
@@ -38,20 +39,20 @@ class ControlLoop:
 
     def __init__(
         self,
-        settings: Settings,
         records: Records,
         sightings: Sightings,
         committer: Committer,
         changes: Changes,
         ends: Ends,
+        away: Away,
         ids: Ids,
     ) -> None:
-        self._settings = settings
         self._records = records
         self._sightings = sightings
         self._committer = committer
         self._changes = changes
         self._ends = ends
+        self._away = away
         self._ids = ids
         self.plan = NOTHING
 
@@ -59,12 +60,14 @@ class ControlLoop:
         """What is recorded and seen now."""
         nodes, volumes = self._records.nodes, self._records.volumes
         self._ends.note(volumes)
+        seen = self._sightings.seen(nodes)
         return World(
-            settings=self._settings,
+            settings=self._records.settings,
             volumes=volumes,
             nodes=nodes,
-            seen=self._sightings.seen(nodes),
+            seen=seen,
             ended=self._ends.ended(),
+            away_s=self._away.note(nodes, seen, self._sightings.silent_s),
         )
 
     def orders(self, node: NodeName) -> NodeOrders:

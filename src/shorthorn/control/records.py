@@ -24,7 +24,7 @@ NODES = Collection("node/", Node)
 SETTINGS = Collection("cluster", Settings)
 
 
-async def found_cluster(store: Store, ids: Ids) -> Settings:
+async def found_cluster(store: Store, ids: Ids) -> Document[Settings]:
     """The cluster's settings; a store that has none becomes a new cluster."""
     while (document := await SETTINGS.get(store, "")) is None:
         settings = Settings(cluster=ClusterUid(ids.new("c")))
@@ -33,16 +33,17 @@ async def found_cluster(store: Store, ids: Ids) -> Settings:
                 log.info("new cluster %s", settings.cluster)
             case Conflict() | Unknown():
                 pass  # read what became of it
-    return document.value
+    return document
 
 
 class Records:
-    """All volumes and nodes, as last heard from the store."""
+    """All volumes and nodes, and the settings, as last heard from the store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._volumes: dict[VolumeUid, Document[Volume]] = {}
         self._nodes: dict[NodeName, Document[Node]] = {}
+        self._settings: Document[Settings] | None = None
         self._gone: set[VolumeUid] = set()
         self._listeners: list[Callable[[], None]] = []
         self.journal_end = 0
@@ -60,6 +61,13 @@ class Records:
     def nodes(self) -> Mapping[NodeName, Node]:
         """Every node, by name."""
         return MappingProxyType({name: self._nodes[name].value for name in sorted(self._nodes)})
+
+    @property
+    def settings(self) -> Settings:
+        """The cluster's. Known once the cluster is found."""
+        if self._settings is None:
+            raise AssertionError("the settings are read before the cluster was found")
+        return self._settings.value
 
     def volume(self, uid: VolumeUid) -> Document[Volume] | None:
         """One volume with its version."""
@@ -85,6 +93,11 @@ class Records:
         else:
             self._volumes[uid] = Document(key=VOLUMES.key(uid), version=version, value=value)
 
+    def note_settings(self, version: int, value: Settings) -> None:
+        """Take in settings that were read or written, unless newer ones are known."""
+        if self._settings is None or self._settings.version < version:
+            self._settings = Document(key=SETTINGS.key(""), version=version, value=value)
+
     async def load(self) -> int:
         """List everything; returns the revision to watch from."""
         listing = await self._store.list("")
@@ -97,6 +110,8 @@ class Records:
             elif stored.key.startswith(NODES.prefix):
                 node = NODES.decode(stored)
                 self._nodes[node.value.name] = node
+            elif stored.key == SETTINGS.key(""):
+                self.note_settings(stored.version, SETTINGS.decode(stored).value)
         self.journal_end = listing.entries
         return listing.revision + 1
 
@@ -129,6 +144,8 @@ class Records:
                 self._nodes.pop(name, None)
             else:
                 self._nodes[name] = NODES.decode(Stored(key, revision, value))
+        elif key == SETTINGS.key("") and value is not None:
+            self.note_settings(revision, SETTINGS.decode(Stored(key, revision, value)).value)
 
     def _tell(self) -> None:
         for listener in self._listeners:

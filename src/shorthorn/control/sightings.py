@@ -23,13 +23,14 @@ class _Heard(msgspec.Struct):
 
 
 class Sightings:
-    """What agents reported. Times are the monotonic clock's, in seconds."""
+    """What agents reported. Times are the monotonic clock's, in seconds. `limit_s`: silence that makes a node unreachable."""
 
     def __init__(self, clock: Clock, unreachable_after_s: float) -> None:
         self._clock = clock
-        self._limit_s = unreachable_after_s
+        self.limit_s = unreachable_after_s
         self._started_s = clock.monotonic_s()
         self._heard: dict[NodeName, _Heard] = {}
+        self._registered_s: dict[NodeName, float] = {}
 
     def take(self, sighting: NodeSighting) -> bool:
         """Keep a whole sighting. False: it is older than the one held."""
@@ -50,16 +51,19 @@ class Sightings:
         return True
 
     def forget(self, node: NodeName) -> None:
-        """The node's agent registered anew: what was seen before is void."""
+        """The node's agent registered anew: what was seen before is void. It has spoken, so its silence begins now."""
         self._heard.pop(node, None)
+        self._registered_s[node] = self._clock.monotonic_s()
 
     def reach(self, node: NodeName) -> Reach:
         """Whether the node is heard (docs/design.md section 7)."""
-        now = self._clock.monotonic_s()
-        held = self._heard.get(node)
-        if held is not None and now - held.at_s < self._limit_s:
-            return Reach.REACHABLE
-        return Reach.UNREACHABLE if now - self._started_s >= self._limit_s else Reach.UNKNOWN
+        if self.silent_s(node) >= self.limit_s:
+            return Reach.UNREACHABLE
+        return Reach.REACHABLE if node in self._heard else Reach.UNKNOWN
+
+    def silent_s(self, node: NodeName) -> float:
+        """Seconds since the node was heard; one that was not since this server's start, since then."""
+        return self._clock.monotonic_s() - self._last_s(node)
 
     def seen(self, nodes: Iterable[NodeName]) -> Mapping[NodeName, Seen]:
         """The newest of every node, with the ages of its tasks carried on to now."""
@@ -70,10 +74,13 @@ class Sightings:
     def next_change_s(self, nodes: Iterable[NodeName]) -> float | None:
         """In how many seconds a node could stop being heard, or being unknown; None when none can."""
         now = self._clock.monotonic_s()
-        ends = [self._started_s + self._limit_s]
-        ends += [held.at_s + self._limit_s for name in nodes if (held := self._heard.get(name)) is not None]
+        ends = [self._started_s + self.limit_s, *(self._last_s(name) + self.limit_s for name in nodes)]
         left = [end - now for end in ends if end > now]
         return min(left, default=None)
+
+    def _last_s(self, node: NodeName) -> float:
+        held = self._heard.get(node)
+        return self._registered_s.get(node, self._started_s) if held is None else held.at_s
 
     def _current(self, name: NodeName) -> NodeSighting | None:
         held = self._heard.get(name)
