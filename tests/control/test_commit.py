@@ -18,10 +18,11 @@ from shorthorn.core.lifecycle.events import (
 from shorthorn.core.lifecycle.law import attach
 from shorthorn.core.lifecycle.outcome import Accepted, RefusalKind, Refused
 from shorthorn.core.lifecycle.requests import AttachRequested
-from shorthorn.core.lifecycle.transition import Transition
-from shorthorn.core.model.ids import Holder, LayerId, VolumeName, VolumeUid
+from shorthorn.core.lifecycle.transition import Transition, on_no_node
+from shorthorn.core.model.ids import ClusterUid, Holder, LayerId, VolumeName, VolumeUid
 from shorthorn.core.model.node import Disk
 from shorthorn.core.model.volume import Spec, Volume
+from shorthorn.core.model.world import Settings
 from shorthorn.core.planning.plan import Claim
 from shorthorn.errors import OutcomeUnknown, Unavailable
 from shorthorn.ports.clock import SystemClock
@@ -41,6 +42,7 @@ class Bench:
         self.store = FaultyStore(MemoryStore())
         self.records = Records(self.store)
         self.committer = Committer(self.store, self.records, SystemClock())
+        self.records.note_settings(1, Settings(cluster=ClusterUid("c")))
 
     async def volume(self) -> Volume | None:
         document = await VOLUMES.get(self.store, UID)
@@ -156,12 +158,13 @@ async def test_a_refused_request_leaves_no_journal_entry(bench: Bench) -> None:
 async def test_what_the_law_lets_pass_by_mistake_is_not_recorded(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forgets_its_epoch(volume: Volume, _event: object) -> Accepted[Volume]:
+    def forgets_its_epoch(volume: Volume, _event: object, _grounds: object) -> Accepted[Volume]:
         worse = msgspec.structs.replace(volume, version=volume.version + 1, m=volume.m - 1)
         return Accepted(value=worse, lines=("worse",))
 
     class Row:
-        apply: Callable[[Volume, object], Accepted[Volume]] = staticmethod(forgets_its_epoch)
+        rests_on = staticmethod(on_no_node)
+        apply: Callable[[Volume, object, object], Accepted[Volume]] = staticmethod(forgets_its_epoch)
 
     rows: dict[type, Transition] = law.TABLE
     monkeypatch.setitem(rows, ReplicaLeaving, Row())

@@ -14,6 +14,7 @@ from shorthorn.core.invariants.finding import Severity
 from shorthorn.core.invariants.step import check_step
 from shorthorn.core.lifecycle import law, nodes
 from shorthorn.core.lifecycle.events import Created, NodeEvent, NodeRegistered
+from shorthorn.core.lifecycle.grounds import Grounds
 from shorthorn.core.lifecycle.outcome import Accepted, RefusalKind, Refused
 from shorthorn.core.model.ids import NodeName, VolumeName, VolumeUid
 from shorthorn.core.model.journal import JournalLine
@@ -81,24 +82,28 @@ class Committer:
     ) -> Accepted[Volume] | Refused:
         """Apply `event` to the volume; with it the space on a disk changes, and the nodes named stay as they are.
 
-        `decide` stands for `law.apply` where the answer needs those nodes as well.
+        The nodes that the law itself needs for its answer are found and named here (`law.rests_on`). `decide` stands for
+        `law.apply` where the answer needs the nodes of `rests_on` as well.
         """
         document = self._records.volume(uid) or await VOLUMES.get(self._store, uid)
         for _ in range(TRIES_MAX):
             if document is None:
                 return Refused(kind=RefusalKind.NOT_FOUND, why=f"volume {uid} does not exist")
-            nodes_now = [await NODES.get(self._store, name) for name in rests_on]
+            names = dict.fromkeys((*rests_on, *law.rests_on(document.value, event)))
+            found = {name: await NODES.get(self._store, name) for name in names}
+            values = {name: None if node is None else node.value for name, node in found.items()}
             if decide is None:
-                answer = law.apply(document.value, event)
+                answer = law.apply(
+                    document.value, event, Grounds(nodes=values, grant_s=self._records.settings.grant_s)
+                )
             else:
-                answer = decide(document.value, [None if node is None else node.value for node in nodes_now])
+                answer = decide(document.value, [values[name] for name in rests_on])
             if isinstance(answer, Refused) or not answer.changed:
                 return answer
             if answer.value is not None:
                 _check(document.value, answer.value)
             guards = {
-                NODES.key(name): ABSENT if node is None else node.version
-                for name, node in zip(rests_on, nodes_now, strict=True)
+                NODES.key(name): ABSENT if node is None else node.version for name, node in found.items()
             }
             writes = {VOLUMES.key(uid): _write(document, answer.value)}
             if _frees_name(answer.value):

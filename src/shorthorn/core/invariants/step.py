@@ -61,10 +61,12 @@ def _set_changes(before: Volume, after: Volume) -> Iterator[tuple[str, str]]:
     if before.m == 0:
         return
     if before.session is None:
-        if not before.settled:
+        if not before.settled and not _settles_without(before, after):
             yield "A10", "the in-sync set of an unsettled detached volume changed"
         if after.epoch != before.epoch:
             yield "S2", "the in-sync set and the epoch of a detached volume changed together"
+    if before.session and before.session.phase is SessionPhase.FENCING:
+        yield "B12", "the in-sync set changed in a session that is being fenced"
     joined = new - old
     if joined and before.session is None and not any(_filled(t, joined, before) for t in before.tasks):
         yield "S6", f"replica {min(joined)} became in-sync without a copy at this epoch"
@@ -74,6 +76,12 @@ def _set_changes(before: Volume, after: Volume) -> Iterator[tuple[str, str]]:
 
 def _members(volume: Volume) -> frozenset[str]:
     return frozenset(r.id for r in volume.in_sync)
+
+
+def _settles_without(before: Volume, after: Volume) -> bool:
+    """Settling takes out what is not equal, and brings nothing in."""
+    done = any(t.kind is TaskKind.SETTLE and t.committed for t in after.tasks)
+    return after.settled and done and _members(after) < _members(before)
 
 
 def _filled(task: Task, joined: frozenset[str], volume: Volume) -> bool:
@@ -91,9 +99,34 @@ def _session(before: Volume, after: Volume) -> Iterator[tuple[str, str]]:
             yield "S8", "a session began with an old epoch"
     if old and new and old.epoch == new.epoch and _ORDER.index(new.phase) < _ORDER.index(old.phase):
         yield "S8", f"the session went back from {old.phase} to {new.phase}"
+    yield from _fence(before, after)
+    if old and new is None and _beside_session(before) != _beside_session(after):
+        yield "S7", "a session ended together with something else"
     added = {a.holder for a in after.attachments} - {a.holder for a in before.attachments}
     if added and (new != old or after.epoch != before.epoch):
         yield "S1", "an attachment was added together with something else"
+
+
+def _fence(before: Volume, after: Volume) -> Iterator[tuple[str, str]]:
+    """The epoch moves on under a session by its fence only, which changes nothing else."""
+    old, new = before.session, after.session
+    if old is None or new is None or old.epoch != new.epoch:
+        return
+    begins = old.phase is not SessionPhase.FENCING and new.phase is SessionPhase.FENCING
+    if after.epoch != before.epoch + begins:
+        yield "S8", f"epoch {before.epoch} was followed by {after.epoch} in session {old.epoch}"
+    if begins and (after.m, after.replicas, after.attachments) != (
+        before.m,
+        before.replicas,
+        before.attachments,
+    ):
+        yield "S7", "a fence began together with something else"
+
+
+def _beside_session(volume: Volume) -> tuple[object, ...]:
+    """What the end of a session leaves as it is."""
+    members = tuple((r.id, r.phase, r.attempt) for r in volume.replicas)
+    return volume.epoch, volume.m, members, volume.attachments, volume.tombstones, volume.opened_epoch
 
 
 def _settled(before: Volume, after: Volume) -> Iterator[tuple[str, str]]:

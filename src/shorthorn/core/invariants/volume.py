@@ -83,8 +83,11 @@ def _tasks(volume: Volume) -> Iterator[tuple[str, str]]:
 
 
 def _session(volume: Volume, session: Session) -> Iterator[tuple[str, str]]:
-    if session.epoch != volume.epoch:
-        yield "S8", f"session {session.epoch} at epoch {volume.epoch}"
+    fencing = session.phase is SessionPhase.FENCING
+    if volume.epoch != session.epoch + fencing:
+        yield "S8", f"session {session.epoch}, {session.phase}, at epoch {volume.epoch}"
+    if fencing and volume.held_since:
+        yield "A16", "a hold goes on although its session is being fenced"
     was_open = volume.opened_epoch == session.epoch
     if session.phase is SessionPhase.OPEN and not was_open:
         yield "S8", "open without having opened"

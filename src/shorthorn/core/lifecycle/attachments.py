@@ -69,6 +69,17 @@ def _as_the_session_serves(volume: Volume, event: AttachRequested) -> Refused | 
     return not_now(f"{volume.name} is served read-only for {holders}; detach them first, or attach as ro")
 
 
+def not_fencing(volume: Volume, _event: AttachRequested) -> Refused | None:
+    """A new holder waits for the end of the fence, which is near or has a reason that people see."""
+    session = volume.session
+    if session is None or session.phase is not SessionPhase.FENCING:
+        return None
+    return not_now(
+        f"{volume.name} is being fenced at {session.node}, which can't be asked; "
+        "attach it once it is detached, in some seconds"
+    )
+
+
 def _room_for_one(volume: Volume, _event: AttachRequested) -> Refused | None:
     if len(volume.attachments) < ATTACHMENTS_MAX:
         return None
@@ -140,6 +151,7 @@ ROWS: dict[type, Transition] = {
         guards=(
             _holder_valid,
             guards.not_deleting,
+            not_fencing,
             one_node,
             _one_mode,
             _as_the_session_serves,

@@ -20,9 +20,12 @@ replace = msgspec.structs.replace
 
 
 def _lost_before(volume: Volume, event: ReplicaLost) -> bool:
+    """Also one that was given up meanwhile: nobody counts on it any more."""
     replica, session = volume.replica(event.replica), volume.session
-    if replica is None or session is None or session.epoch != event.epoch:
+    if session is None or session.epoch != event.epoch:
         return False
+    if replica is None:
+        return any(t.replica == event.replica for t in volume.tombstones)
     return replica.phase is ReplicaPhase.SYNCING and replica.attempt == event.attempt + 1
 
 
@@ -58,7 +61,8 @@ def _lose(volume: Volume, event: ReplicaLost) -> Change:
         line = f"attempt {replica.attempt} of replica {replica.id} on {replica.node} broke{why}"
         return Change(replace(volume, replicas=swap(volume, broke)), (line,))
     after = replace(volume, replicas=swap(volume, lose(replica, volume.m)), m=Membership(volume.m + 1))
-    return Change(after, (f"replica {replica.id} on {replica.node} lost{why}; {event.witness} answered",))
+    how = f"left, as it was to ({replica.leaving})" if replica.leaving else "lost"
+    return Change(after, (f"replica {replica.id} on {replica.node} {how}{why}; {event.witness} answered",))
 
 
 def copy_of(volume: Volume, replica_id: ReplicaId, *, committed: bool) -> Task | None:

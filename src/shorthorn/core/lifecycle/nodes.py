@@ -4,6 +4,7 @@ import msgspec
 
 from shorthorn.core.lifecycle.events import (
     Cordoned,
+    DeathWithdrawn,
     DeclaredDead,
     EvictCancelled,
     EvictRequested,
@@ -59,6 +60,8 @@ def apply_node(node: Node, event: NodeEvent) -> Accepted[Node] | Refused:
             return _now(node, replace(node, evicting=False), "eviction cancelled")
         case DeclaredDead():
             return _declare_dead(node, event)
+        case DeathWithdrawn():
+            return _withdraw_death(node, event)
 
 
 def commit_space(node: Node, disk: DiskUid, replica: ReplicaId, size: int) -> Accepted[Node] | Refused:
@@ -105,6 +108,13 @@ def _declare_dead(node: Node, event: DeclaredDead) -> Accepted[Node] | Refused:
         return Accepted(value=node, lines=(), changed=False)
     dead = Dead(who=event.who, why=event.why)
     return _now(node, replace(node, dead=dead), f"declared dead by {event.who}: {event.why}")
+
+
+def _withdraw_death(node: Node, event: DeathWithdrawn) -> Accepted[Node] | Refused:
+    if refused := check_text("who", event.who):
+        return refused
+    line = f"no longer declared dead: {event.who} took it back; what was done on that ground stays done"
+    return _now(node, replace(node, dead=None), line)
 
 
 def _check_registration(event: NodeRegistered) -> Refused | None:

@@ -136,6 +136,7 @@ def no_task_on(volume: Volume, event: ReplicaAbandoned | ReplicaDropped) -> Refu
 
 
 def _abandon(volume: Volume, event: ReplicaAbandoned) -> Change:
+    """In a session, too: of this and ReplicaSynced of the same attempt, the first to commit makes the other void."""
     return remove(volume, event.replica, f"given up: {event.why}")
 
 
@@ -188,7 +189,7 @@ ROWS: dict[type, Transition] = {
         change=_mark,
     ),
     ReplicaAbandoned: Transition(
-        guards=(guards.replica_known, _is_syncing, guards.attempt_is, guards.no_session, no_task_on),
+        guards=(guards.replica_known, _is_syncing, guards.attempt_is, no_task_on),
         change=_abandon,
     ),
     ReplicaGone: Transition(repeated=_gone_before, guards=(has_tombstone,), change=_go),

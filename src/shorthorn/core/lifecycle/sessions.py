@@ -4,12 +4,13 @@ import msgspec
 
 from shorthorn.core.lifecycle import guards
 from shorthorn.core.lifecycle.events import SessionClosed, SessionOpened, SessionStarted
+from shorthorn.core.lifecycle.grounds import Grounds
 from shorthorn.core.lifecycle.guards import spoken
 from shorthorn.core.lifecycle.limits import ENDPOINT_MAX, check_text, invalid
 from shorthorn.core.lifecycle.outcome import Refused
 from shorthorn.core.lifecycle.phases import advance
-from shorthorn.core.lifecycle.transition import Change, Transition, not_now, stale
-from shorthorn.core.model.ids import Attempt, Epoch, Membership
+from shorthorn.core.lifecycle.transition import Change, Transition, not_found, not_now, stale
+from shorthorn.core.model.ids import Attempt, Epoch, Membership, NodeName
 from shorthorn.core.model.volume import Replica, ReplicaPhase, Session, SessionPhase, Volume
 
 replace = msgspec.structs.replace
@@ -37,6 +38,24 @@ def held_there(volume: Volume, event: SessionStarted) -> Refused | None:
     if any(a.node == event.node for a in volume.attachments):
         return None
     return not_now(f"nobody holds {volume.name} at {event.node}")
+
+
+def _its_node(_volume: Volume, event: SessionStarted) -> tuple[NodeName, ...]:
+    return (event.node,)
+
+
+def node_alive(volume: Volume, event: SessionStarted, grounds: Grounds) -> Refused | None:
+    """No session for a boot of the node that is over, nor on a node that was declared dead (its end would be a fence)."""
+    if event.node not in grounds.nodes:
+        return None
+    node = grounds.nodes[event.node]
+    if node is None:
+        return not_found(f"there is no node {event.node}")
+    if node.dead:
+        return not_now(f"{event.node} was declared dead by {node.dead.who}; detach {volume.name} from it")
+    if (node.machine_id, node.boot_id) != (event.machine_id, event.boot_id):
+        return stale(f"{event.node} booted again (boot {node.boot_id})")
+    return None
 
 
 def _has_source(volume: Volume, _event: SessionStarted) -> Refused | None:
@@ -176,6 +195,8 @@ ROWS: dict[type, Transition] = {
             _has_source,
             _machine_named,
         ),
+        rests_on=_its_node,
+        grounded=(node_alive,),
         change=_start,
     ),
     SessionOpened: Transition(

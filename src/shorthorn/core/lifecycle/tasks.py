@@ -4,9 +4,11 @@ import msgspec
 
 from shorthorn.core.lifecycle import guards
 from shorthorn.core.lifecycle.events import CopyStarted, Settled, SettleStarted, TaskEnded
+from shorthorn.core.lifecycle.grounds import Grounds
 from shorthorn.core.lifecycle.outcome import Refused
+from shorthorn.core.lifecycle.sessions import lose
 from shorthorn.core.lifecycle.transition import Change, Transition, not_now, stale
-from shorthorn.core.model.ids import ReplicaId, TaskId
+from shorthorn.core.model.ids import Membership, NodeName, ReplicaId, TaskId
 from shorthorn.core.model.volume import Replica, ReplicaPhase, Task, TaskKind, Volume
 
 replace = msgspec.structs.replace
@@ -61,8 +63,9 @@ def _settle_under_way(volume: Volume, event: Settled) -> Refused | None:
 
 
 def all_sealed(volume: Volume, event: Settled) -> Refused | None:
-    """A replica that was not there may differ."""
-    missing = next((r.id for r in volume.in_sync if r.id not in event.sealed), None)
+    """A replica that was not there may differ, so it leaves the set or the settling is none."""
+    there = (*event.sealed, *event.removed)
+    missing = next((r.id for r in volume.in_sync if r.id not in there), None)
     return (
         not_now(f"replica {missing} of {volume.name} took no part in settling")
         if missing is not None
@@ -70,11 +73,42 @@ def all_sealed(volume: Volume, event: Settled) -> Refused | None:
     )
 
 
+def removed_in_sync(volume: Volume, event: Settled) -> Refused | None:
+    """Only what is in the set leaves it."""
+    in_sync = [r.id for r in volume.in_sync]
+    strange = next((r for r in event.removed if r not in in_sync), None)
+    return stale(f"replica {strange} of {volume.name} is not in-sync") if strange is not None else None
+
+
+def some_stay(volume: Volume, event: Settled) -> Refused | None:
+    """What is left is sealed and not empty (S5)."""
+    if any(r.id in event.sealed and r.id not in event.removed for r in volume.in_sync):
+        return None
+    return not_now(
+        f"no in-sync replica of {volume.name} would be left; its nodes are dead, one has to return"
+    )
+
+
+def _nodes_of_removed(volume: Volume, event: Settled) -> tuple[NodeName, ...]:
+    return tuple(r.node for r in volume.replicas if r.id in event.removed)
+
+
+def removed_are_dead(volume: Volume, event: Settled, grounds: Grounds) -> Refused | None:
+    """Only a person may say that a member will not come back; what is merely away is waited for."""
+    alive = next((n for n in _nodes_of_removed(volume, event) if not grounds.is_dead(n)), None)
+    return not_now(f"{alive} was not declared dead, so its replica is waited for") if alive else None
+
+
 def _settle(volume: Volume, event: Settled) -> Change:
-    """Every in-sync replica was sealed at this epoch: one sealed before it only has gone back in time (A17)."""
+    """Every replica that stays was sealed at this epoch: one sealed before it only has gone back in time (A17)."""
+    gone = [r for r in volume.in_sync if r.id in event.removed]
+    if gone:
+        left = tuple(lose(r, volume.m) if r in gone else r for r in volume.replicas)
+        volume = replace(volume, replicas=left, m=Membership(volume.m + 1))
     tasks = tuple(replace(t, committed=True) if t.epoch == event.epoch else t for t in volume.tasks)
     after = replace(volume, settled=True, opened_epoch=event.epoch, tasks=tasks)
-    return Change(after, ("settled: all in-sync replicas are equal",))
+    lines = tuple(f"replica {r.id} lost: {r.node} was declared dead" for r in gone)
+    return Change(after, (*lines, "settled: all in-sync replicas are equal"))
 
 
 def _replica_in(volume: Volume, replica_id: ReplicaId, phase: ReplicaPhase) -> Replica | None:
@@ -140,7 +174,17 @@ ROWS: dict[type, Transition] = {
     ),
     Settled: Transition(
         repeated=_settled_before,
-        guards=(guards.no_session, guards.epoch_is_records, _unsettled, _settle_under_way, all_sealed),
+        guards=(
+            guards.no_session,
+            guards.epoch_is_records,
+            _unsettled,
+            _settle_under_way,
+            all_sealed,
+            removed_in_sync,
+            some_stay,
+        ),
+        rests_on=_nodes_of_removed,
+        grounded=(removed_are_dead,),
         change=_settle,
     ),
     CopyStarted: Transition(

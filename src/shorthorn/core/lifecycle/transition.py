@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from shorthorn.core.lifecycle.grounds import NO_GROUNDS, Grounds
 from shorthorn.core.lifecycle.outcome import Accepted, RefusalKind, Refused
+from shorthorn.core.model.ids import NodeName
 from shorthorn.core.model.volume import Volume
 
 
@@ -20,26 +22,44 @@ class Change(NamedTuple):
 Guard = Callable[[Volume, Any], Refused | None]
 """Answers why an event is refused, or None. One function a rule, so that a test can take one rule out."""
 
+Grounded = Callable[[Volume, Any, Grounds], Refused | None]
+"""A guard that needs more than the document."""
+
 
 def never_repeated(_volume: Volume, _event: object) -> bool:
     """For events that are no repeat however often they come."""
     return False
 
 
+def on_no_node(_volume: Volume, _event: object) -> tuple[NodeName, ...]:
+    """For events that need no node's record."""
+    return ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Transition:
-    """One row. `repeated`: the event is already true, so it is accepted and changes nothing (idempotence)."""
+    """One row. `repeated`: the event is already true, so it is accepted and changes nothing (idempotence).
+
+    `rests_on`: the nodes whose records `grounded` looks at; the commit names them as unchanged.
+    """
 
     change: Callable[[Volume, Any], Change]
     guards: tuple[Guard, ...] = ()
+    grounded: tuple[Grounded, ...] = ()
+    rests_on: Callable[[Volume, Any], tuple[NodeName, ...]] = on_no_node
     repeated: Callable[[Volume, Any], bool] = never_repeated
 
-    def apply(self, volume: Volume, event: object) -> Accepted[Volume] | Refused:
+    def apply(
+        self, volume: Volume, event: object, grounds: Grounds = NO_GROUNDS
+    ) -> Accepted[Volume] | Refused:
         """Repeats first, then the guards in order, then the change, which raises the version by one."""
         if self.repeated(volume, event):
             return Accepted(value=volume, lines=(), changed=False)
         for guard in self.guards:
             if refused := guard(volume, event):
+                return refused
+        for grounded in self.grounded:
+            if refused := grounded(volume, event, grounds):
                 return refused
         after, lines = self.change(volume, event)
         if after is not None:
