@@ -6,6 +6,11 @@ use super::api::{Effect, Status};
 use super::{Engine, State};
 
 impl Engine {
+    /// Replica ids that it needs for every acknowledgement: what a simulator compares with the record's in-sync set.
+    pub fn needed(&self) -> Vec<String> {
+        self.sealer.names(self.needed)
+    }
+
     /// Tells the agent, if anything is different from what it was told last.
     pub(super) fn tell_status(&mut self, out: &mut Vec<Effect>) {
         let Some(phase) = self.phase() else {
