@@ -9,8 +9,11 @@
 
 mod agent_link;
 mod arguments;
+mod clock;
 mod connection;
 mod disk_work;
+mod fence;
+mod fences;
 mod listener;
 mod log;
 mod orders;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use shorthorn_wire::agent::ToProgram;
+use shorthorn_wire::message::Seal;
 
+use crate::fence::Fence;
+use crate::fences::Fences;
 use crate::log;
 use crate::program::Stopping;
 use crate::store::{OrderError, Store};
@@ -14,6 +17,7 @@ use crate::task::Tasks;
 pub struct Orders {
     store: Arc<Store>,
     tasks: Tasks,
+    fences: Fences,
     stopping: Arc<Stopping>,
 }
 
@@ -21,9 +25,11 @@ impl Orders {
     /// For one program.
     pub fn new(store: Arc<Store>, stopping: Arc<Stopping>) -> Self {
         let tasks = Tasks::new(Arc::clone(&store));
+        let fences = Fences::new(Arc::clone(&store));
         Self {
             store,
             tasks,
+            fences,
             stopping,
         }
     }
@@ -65,9 +71,27 @@ impl Orders {
                 }
                 Err(error) => self.answer(id, Err(error)),
             },
-            ToProgram::Fence { id, .. } => {
-                let why = "a fence is not known to this program".to_owned();
-                self.store.reports.answer(id, Some(why), Vec::new())
+            ToProgram::Fence {
+                id,
+                replica,
+                epoch,
+                attempt,
+                document,
+                wait_ms,
+            } => {
+                let fence = Fence {
+                    replica,
+                    seal: Seal {
+                        epoch,
+                        attempt,
+                        document,
+                    },
+                    wait_ms,
+                };
+                match self.fences.start(id, fence) {
+                    Ok(()) => true,
+                    Err(error) => self.refuse(id, &error),
+                }
             }
             ToProgram::Copy { order } => {
                 self.tasks.start(order);
@@ -97,10 +121,19 @@ impl Orders {
     }
 
     fn answer(&self, id: u64, result: Result<(), OrderError>) -> bool {
-        let error = result.err().map(|error| error.to_string());
-        if let Some(why) = &error {
-            log::warn("an order was not carried out", &[("id", &id), ("why", why)]);
+        match result {
+            Ok(()) => self.store.reports.answer(id, None, Vec::new()),
+            Err(error) => self.refuse(id, &error),
         }
-        self.store.reports.answer(id, error, Vec::new())
+    }
+
+    fn refuse(&self, id: u64, error: &dyn std::error::Error) -> bool {
+        log::warn(
+            "an order was not carried out",
+            &[("id", &id), ("why", &error)],
+        );
+        self.store
+            .reports
+            .answer(id, Some(error.to_string()), Vec::new())
     }
 }

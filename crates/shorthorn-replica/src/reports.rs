@@ -124,17 +124,26 @@ impl Reports {
 
     /// An answer to an order. False: too many wait, the link must end.
     pub fn answer(&self, id: u64, error: Option<String>, replicas: Vec<Held>) -> bool {
+        self.lock().queue_answer(&self.wake, id, error, replicas)
+    }
+
+    /// The number of the newest link: the one that brings orders now.
+    pub fn link(&self) -> u64 {
+        self.lock().link
+    }
+
+    /// An answer that comes later than its order's turn. The ids of an order mean something on its link only: on a newer one
+    /// nobody waits for it, and whoever still wants it orders it again. False: dropped.
+    pub fn answer_later(
+        &self,
+        link: u64,
+        id: u64,
+        error: Option<String>,
+        replicas: Vec<Held>,
+    ) -> bool {
         let mut state = self.lock();
-        if state.answers.len() >= ANSWERS_MAX {
-            return false;
-        }
-        state.answers.push_back(ToAgent::Result {
-            id,
-            error,
-            replicas,
-        });
-        self.wake.notify_all();
-        true
+        let waited_for = state.up && state.link == link;
+        waited_for && state.queue_answer(&self.wake, id, error, replicas)
     }
 
     /// A link stands; returns its number. The agent asks for a list after the hello, and hears of all tasks again.
@@ -216,6 +225,25 @@ impl Reports {
 }
 
 impl State {
+    fn queue_answer(
+        &mut self,
+        wake: &Condvar,
+        id: u64,
+        error: Option<String>,
+        replicas: Vec<Held>,
+    ) -> bool {
+        if self.answers.len() >= ANSWERS_MAX {
+            return false;
+        }
+        self.answers.push_back(ToAgent::Result {
+            id,
+            error,
+            replicas,
+        });
+        wake.notify_all();
+        true
+    }
+
     /// The first task with news for which this holds, as a line.
     fn take_task(&mut self, wanted: impl Fn(&Progress) -> bool) -> Option<ToAgent> {
         let fits = |task: &&String| self.tasks.get(*task).is_some_and(&wanted);
@@ -305,6 +333,22 @@ mod tests {
             Next::Line(ToAgent::Task { done: 1, .. })
         ));
         assert!(matches!(reports.next(old), Next::Over));
+    }
+
+    #[test]
+    fn a_late_answer_is_given_on_its_own_link_only() {
+        let reports = Reports::default();
+        let old = reports.link_up();
+        assert!(reports.answer_later(old, 1, None, Vec::new()));
+        reports.link_down();
+        assert!(!reports.answer_later(old, 2, None, Vec::new()));
+        let new = reports.link_up();
+        assert!(!reports.answer_later(old, 3, None, Vec::new()));
+        assert!(reports.answer_later(new, 4, None, Vec::new()));
+        let Next::Line(ToAgent::Result { id, .. }) = reports.next(new) else {
+            panic!("an answer")
+        };
+        assert_eq!(id, 4);
     }
 
     #[test]

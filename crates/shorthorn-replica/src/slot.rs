@@ -7,13 +7,16 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use shorthorn_core::Nanos;
 use shorthorn_core::replica::{ConnId, Effect, Event, Outcome, Replica, Start, Token, Work};
 use shorthorn_disk::{RealDisk, ReplicaFiles};
 use shorthorn_wire::Encoder;
 use shorthorn_wire::agent::Held;
-use shorthorn_wire::message::{Refusal, RegionRun, Reply};
+use shorthorn_wire::message::{Attempt, Epoch, Refusal, RegionRun, Reply};
 
+use crate::clock;
 use crate::disk_work::{carry_out, durable};
+use crate::fence;
 use crate::log;
 use crate::outbox::Outbox;
 use crate::reports::Reports;
@@ -37,6 +40,10 @@ pub struct Inner {
     core: Replica,
     files: ReplicaFiles<RealDisk>,
     outboxes: BTreeMap<ConnId, Arc<Outbox>>,
+    /// Connections of this program itself, without a socket.
+    inside: BTreeMap<ConnId, Sender<Reply>>,
+    /// The newest fence whose seal is durable here.
+    fenced: Option<Fenced>,
     syncer: Option<Sender<Job>>,
     encoder: Encoder,
     reports: Arc<Reports>,
@@ -51,6 +58,15 @@ impl std::fmt::Debug for Inner {
             .field("core", &self.core)
             .finish_non_exhaustive()
     }
+}
+
+/// A fence's seal, and since when it is known to be durable.
+#[derive(Clone, Copy, Debug)]
+pub struct Fenced {
+    /// (epoch, attempt) of the fence.
+    pub sealed: (Epoch, Attempt),
+    /// By [`crate::clock`].
+    pub since: Nanos,
 }
 
 /// Connections that have something to be sent.
@@ -107,11 +123,18 @@ impl Slot {
             document: files.document().clone(),
             marks: files.marks(),
         });
+        // A fence that is found was durable before this moment.
+        let fenced = fence::is_one(&header.engine).then(|| Fenced {
+            sealed: header.sealed,
+            since: clock::now(),
+        });
         let inner = Inner {
             revision: core.revision(),
             core,
             files,
             outboxes: BTreeMap::new(),
+            inside: BTreeMap::new(),
+            fenced,
             syncer: None,
             encoder: Encoder::new(),
             reports,
@@ -181,6 +204,7 @@ impl Slot {
         for outbox in std::mem::take(&mut inner.outboxes).into_values() {
             outbox.end();
         }
+        inner.inside.clear();
         inner.syncer = None;
         self.idle.notify_all();
     }
@@ -208,7 +232,10 @@ impl Inner {
                     }
                     Effect::Send { conn, tag, reply } => {
                         self.note(slot, &reply);
-                        if let Some(outbox) = self.outboxes.get(&conn) {
+                        if let Some(inside) = self.inside.get(&conn) {
+                            // Fails only if nobody waits for it any more.
+                            let _given_up = inside.send(reply);
+                        } else if let Some(outbox) = self.outboxes.get(&conn) {
                             if let Err(error) = self.encoder.reply(tag, &reply, &mut outbox.queue())
                             {
                                 log::error(
@@ -225,6 +252,7 @@ impl Inner {
                             "connection ended",
                             &[("replica", &slot.name), ("conn", &conn.0), ("why", &why)],
                         );
+                        self.inside.remove(&conn);
                         if let Some(outbox) = self.outboxes.remove(&conn) {
                             outbox.end_requests();
                             replies.push(&outbox);
@@ -268,6 +296,38 @@ impl Inner {
         &self.core
     }
 
+    /// A connection of this program itself; its replies go to `replies`, which is dropped when it ends. False: this replica is
+    /// not served any more.
+    pub fn join_inside(&mut self, conn: ConnId, replies: Sender<Reply>) -> bool {
+        if !self.closed {
+            self.inside.insert(conn, replies);
+        }
+        !self.closed
+    }
+
+    /// Such a connection is over.
+    pub fn leave_inside(&mut self, slot: &Arc<Slot>, conn: ConnId) -> Replies {
+        match self.inside.remove(&conn) {
+            Some(_) => self.deliver(slot, Event::Ended { conn }),
+            None => Replies::default(),
+        }
+    }
+
+    /// Deleted, or the program ends.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The newest fence whose seal is durable here.
+    pub fn fenced(&self) -> Option<Fenced> {
+        self.fenced
+    }
+
+    /// A fence's seal is durable.
+    pub fn note_fenced(&mut self, fenced: Fenced) {
+        self.fenced = Some(fenced);
+    }
+
     /// Syncs everything before the program ends; says what went wrong.
     pub fn sync_all(&mut self) -> Outcome {
         carry_out(&mut self.files, Work::Sync)
@@ -304,7 +364,7 @@ impl Inner {
 
     /// Nobody is connected: no thread is needed. It does what it was given before it ends.
     fn rest(&mut self) {
-        if self.outboxes.is_empty() {
+        if self.outboxes.is_empty() && self.inside.is_empty() {
             self.syncer = None;
         }
     }

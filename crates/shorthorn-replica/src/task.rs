@@ -10,13 +10,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use shorthorn_core::Nanos;
 use shorthorn_core::copier::{Copier, Effect, Event};
 use shorthorn_wire::Encoder;
 use shorthorn_wire::agent::{CopyOrder, TaskState};
 use shorthorn_wire::message::Document;
 
+use crate::clock::now;
 use crate::log;
 use crate::reports::{Progress, Reports};
 use crate::store::Store;
@@ -270,11 +270,4 @@ impl Runner {
         self.progress.state = state;
         self.reports.task(&self.task, self.progress.clone());
     }
-}
-
-/// `CLOCK_BOOTTIME`: runs on through suspend.
-fn now() -> Nanos {
-    let time = clock_gettime(ClockId::Boottime);
-    // Since boot: neither part is negative.
-    Nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }

@@ -131,6 +131,11 @@ impl Replica {
             .is_some_and(|holder| self.conns.get(&holder).is_some_and(|conn| conn.opened))
     }
 
+    /// Whether exactly this is durably sealed, by this engine.
+    pub fn is_sealed(&self, epoch: Epoch, attempt: Attempt, engine: &str) -> bool {
+        self.durable.sealed == (epoch, attempt) && self.durable.engine == engine
+    }
+
     /// Whether this connection has the newest seal.
     pub fn is_holder(&self, conn: ConnId) -> bool {
         self.holder == Some(conn)
