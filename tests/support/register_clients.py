@@ -1,0 +1,247 @@
+"""Several clients of one volume at once, each with a connection of its own, judged by `registers`.
+
+They write, trim, read and flush a small set of ranges and come back at the same path when cut. Every acknowledged write
+must be there, flushed or not: that is what the product promises while some in-sync replica keeps its power, and no test
+that uses this takes power away. Reads and writes of one range overlap, and small ranges share a block.
+"""
+
+import random
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Self
+
+from tests.support.nbd import BLOCK, NbdClient, NbdError
+from tests.support.registers import Register, Violation
+
+
+class Slot(NamedTuple):
+    """Where a register lies, in bytes."""
+
+    offset: int
+    length: int
+
+
+def slots(blocks: int = 12, stride: int = BLOCK, small: int = 4) -> tuple[Slot, ...]:
+    """`blocks` registers of a whole block, every `stride` bytes, and `small` ones of 512 bytes in one block behind them."""
+    whole = [Slot(i * stride, BLOCK) for i in range(blocks)]
+    return (*whole, *(Slot(blocks * stride + i * 512, 512) for i in range(small)))
+
+
+class _Stopped(Exception):
+    """The clients were stopped while this one had no connection."""
+
+
+class RegisterClients:
+    """The clients; a context manager, whose end raises what any of them saw."""
+
+    def __init__(
+        self,
+        path: str,
+        export: str,
+        ranges: Sequence[Slot],
+        *,
+        clients: int = 4,
+        seed: int = 1,
+        stall_s: float = 120,
+        pause_s: float = 0.002,
+    ) -> None:
+        """`stall_s`: no answer and no connection for so long is a failure. `pause_s`: between two requests of a client."""
+        self.path = path
+        self.counts: Counter[str] = Counter()
+        self.longest_s = 0.0
+        self._export = export
+        self._slots = tuple(ranges)
+        self._registers = [Register(f"range {s.offset}+{s.length}") for s in self._slots]
+        self._stall_s, self._pause_s = stall_s, pause_s
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._failure: BaseException | None = None
+        self._number = 0
+        self._threads = [
+            threading.Thread(target=self._run, args=(random.Random(seed * 1000 + i),), name=f"client {i}")
+            for i in range(clients)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: object) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+        if kind is None:
+            self.check()
+
+    @property
+    def answered(self) -> int:
+        """Requests that were answered without an error."""
+        return sum(self.counts[kind] for kind in ("reads", "writes", "trims", "flushes"))
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """Requests that were answered with an error, by NBD's number."""
+        return {kind: count for kind, count in sorted(self.counts.items()) if kind.startswith("errors")}
+
+    def check(self) -> None:
+        """Raises `AssertionError` with what a client saw that is not allowed."""
+        if self._failure is not None:
+            raise AssertionError(f"a client saw: {self._failure!r}") from self._failure
+
+    def goes_on(self, operations: int = 40, timeout_s: float = 60) -> float:
+        """Wait until so many more requests were answered; returns the seconds."""
+        began, goal = time.monotonic(), self.answered + operations
+        while self.answered < goal:
+            self.check()
+            took = time.monotonic() - began
+            assert took < timeout_s, f"I/O did not go on within {timeout_s:g} s"
+            time.sleep(0.02)
+        return time.monotonic() - began
+
+    def stands(self, still_s: float = 2, timeout_s: float = 30) -> None:
+        """Wait until no request has been answered for `still_s`. Raises `AssertionError` when some always are."""
+        began = since = time.monotonic()
+        known = self.answered
+        while time.monotonic() - since < still_s:
+            self.check()
+            assert time.monotonic() - began < timeout_s, f"I/O still goes on after {timeout_s:g} s"
+            time.sleep(0.05)
+            if self.answered != known:
+                known, since = self.answered, time.monotonic()
+
+    def verify(self, path: str, export: str) -> None:
+        """Read every range twice over a new connection: nothing acknowledged is missing. Call it when stopped."""
+        self.check()
+        with NbdClient(path, export, timeout_s=self._stall_s) as client:
+            for _ in range(2):
+                for number in range(len(self._slots)):
+                    self._read(client, number)
+
+    def _run(self, rng: random.Random) -> None:
+        try:
+            self._go_on(rng)
+        except _Stopped:
+            pass  # what it had sent stays unanswered, which the registers know
+        except BaseException as error:  # noqa: BLE001 - told by `check`
+            self._failure = self._failure or error
+            self._stopping.set()
+
+    def _go_on(self, rng: random.Random) -> None:
+        client = self._connect()
+        try:
+            while not self._stopping.is_set():
+                began = time.monotonic()
+                try:
+                    self._step(client, rng)
+                except TimeoutError:
+                    raise AssertionError(f"no answer within {self._stall_s:g} s") from None
+                except (OSError, EOFError):
+                    client.close()
+                    client = self._connect()
+                    self._count("reconnects")
+                self.longest_s = max(self.longest_s, time.monotonic() - began)
+                time.sleep(self._pause_s)
+        finally:
+            client.close()
+
+    def _step(self, client: NbdClient, rng: random.Random) -> None:
+        number = rng.randrange(len(self._slots))
+        slot = self._slots[number]
+        match rng.randrange(32):
+            case 0:
+                self._flush(client)
+            case 1:
+                self._write(number, 0, lambda: client.trim(slot.offset, slot.length), "trims")
+            case kind if kind < 16:
+                value = self._next()
+                data = struct.pack("<Q", value) * (slot.length // 8)
+                fua = kind == 2
+                self._write(number, value, lambda: client.write(slot.offset, data, fua=fua), "writes")
+            case _:
+                self._read(client, number)
+
+    def _flush(self, client: NbdClient) -> None:
+        try:
+            client.flush()
+        except NbdError as error:
+            self._count(f"errors {error.errno}")
+        else:
+            self._count("flushes")
+
+    def _write(self, number: int, value: int, send: Callable[[], None], kind: str) -> None:
+        op, register = self._next(), self._registers[number]
+        with self._lock:
+            register.call_write(op, value)
+        try:
+            send()
+        except NbdError as error:
+            with self._lock:
+                register.over(op)
+            self._count(f"errors {error.errno}")
+        except (OSError, EOFError):
+            self._cut(register, op)
+            raise
+        else:
+            with self._lock:
+                register.written(op)
+            self._count(kind)
+
+    def _read(self, client: NbdClient, number: int) -> None:
+        op, register, slot = self._next(), self._registers[number], self._slots[number]
+        with self._lock:
+            register.call_read(op)
+        try:
+            content = client.read(slot.offset, slot.length)
+        except (NbdError, OSError, EOFError) as error:
+            with self._lock:
+                register.over(op)
+            if not isinstance(error, NbdError):
+                raise
+            self._count(f"errors {error.errno}")
+        else:
+            with self._lock:
+                register.shown(op, _value_of(content, slot))
+            self._count("reads")
+
+    def _cut(self, register: Register, op: int) -> None:
+        """The connection broke: its engine ends, and what it had not decided is decided when the next one serves (B11)."""
+        self._connect().close()
+        with self._lock:
+            register.over(op)
+
+    def _connect(self) -> NbdClient:
+        """A connection that was negotiated: by then an engine serves. Raises when none does for too long."""
+        began = time.monotonic()
+        while True:
+            try:
+                return NbdClient(self.path, self._export, timeout_s=self._stall_s)
+            except (OSError, EOFError) as error:
+                took = time.monotonic() - began
+                if self._stopping.is_set():
+                    raise _Stopped from error
+                if took > self._stall_s:
+                    raise AssertionError(f"no connection within {took:.0f} s: {error!r}") from error
+                time.sleep(0.05)
+
+    def _next(self) -> int:
+        with self._lock:
+            self._number += 1
+            return self._number
+
+    def _count(self, kind: str) -> None:
+        with self._lock:
+            self.counts[kind] += 1
+
+
+def _value_of(content: bytes, slot: Slot) -> int:
+    """Which write made this. Raises `Violation` for a content that no single one makes."""
+    value: int = struct.unpack("<Q", content[:8])[0]
+    if content != struct.pack("<Q", value) * (slot.length // 8):
+        raise Violation(
+            f"range {slot.offset}+{slot.length} is torn: {content[:16].hex()} … {content[-16:].hex()}"
+        )
+    return value
