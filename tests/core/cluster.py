@@ -1,7 +1,8 @@
 """A naive cluster for tests: records changed by the law, agents that do their orders at once, sightings on demand.
 
 Every step is a call, so that a test may leave one out, do it late, or cut a plan. It knows nothing of the data path:
-an engine opens on what it can reach, a copier copies. It is not a simulator; it is what planning can be tried on.
+an engine opens on what it can reach, removes what it can't, resyncs at once; a copier copies. It is not a simulator; it
+is what planning can be tried on. Time passes only when a test says so.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,13 +13,18 @@ from shorthorn.core.invariants.step import check_step
 from shorthorn.core.invariants.world import check_world
 from shorthorn.core.lifecycle import law, nodes
 from shorthorn.core.lifecycle.events import (
+    Base,
     Created,
     NodeEvent,
     NodeRegistered,
+    ReplicaLost,
+    ReplicaSynced,
     SessionClosed,
     SessionOpened,
     VolumeEvent,
 )
+from shorthorn.core.lifecycle.grounds import Grounds
+from shorthorn.core.lifecycle.law import AnyEvent
 from shorthorn.core.lifecycle.outcome import Accepted, Refused
 from shorthorn.core.lifecycle.requests import AttachRequested, DetachRequested
 from shorthorn.core.lifecycle.state import Explanation, explain
@@ -40,6 +46,7 @@ from shorthorn.core.model.order import (
     CloseEngine,
     CreateReplica,
     DeleteReplica,
+    FenceReplica,
     NodeOrders,
     ProbeReplica,
     RunEngine,
@@ -52,10 +59,11 @@ from shorthorn.core.model.sighting import (
     NodeSighting,
     Reach,
     ReplicaSighting,
+    ResyncSighting,
     TaskSighting,
     TaskState,
 )
-from shorthorn.core.model.volume import Mode, Spec, TaskKind, Volume
+from shorthorn.core.model.volume import Mode, SessionPhase, Spec, TaskKind, Volume
 from shorthorn.core.model.world import Seen, Settings, World
 from shorthorn.core.planning.orders import orders
 from shorthorn.core.planning.plan import Claim, Intent, Plan, Release
@@ -73,11 +81,16 @@ class Machine:
         self.size = disk_bytes
         self.boot = 1
         self.up = True
+        self.cut = False
         self.folders: dict[ReplicaId, ReplicaSighting] = {}
         self.engines: dict[tuple[VolumeUid, Epoch], EngineSighting] = {}
         self.tasks: dict[TaskId, TaskSighting] = {}
         self.gone: tuple[ReplicaId, ...] = ()
         self.sequence = 0
+
+    @property
+    def there(self) -> bool:
+        return self.up and not self.cut
 
     def sighting(self) -> NodeSighting:
         self.sequence += 1
@@ -112,6 +125,9 @@ class Cluster:
         self.seen: dict[NodeName, Seen] = {}
         self.journal: list[str] = []
         self.copies_fail = False
+        self.resyncs_take = False
+        self.now_s = 0.0
+        self.away_since: dict[NodeName, float] = {}
         self._next = 0
         for i in range(1, count + 1):
             self.add_node(f"n{i}", disk_bytes)
@@ -153,7 +169,7 @@ class Cluster:
     def apply(self, name: str, event: VolumeEvent | DetachRequested) -> str:
         """Empty, or the refusal."""
         volume = self.volume(name)
-        return self._take(volume, law.apply(volume, event))
+        return self._take(volume, self._judge(volume, event))
 
     def node_event(self, name: str, event: NodeEvent) -> str:
         """Empty, or the refusal."""
@@ -172,11 +188,28 @@ class Cluster:
         machine = self.machines[NodeName(name)]
         machine.up = False
         machine.engines, machine.tasks = {}, {}
-        self.seen[machine.name] = msgspec.structs.replace(self.seen[machine.name], reach=Reach.UNREACHABLE)
+        self._unheard(machine.name)
+
+    def cut(self, name: str) -> None:
+        """Its programs run on, but nobody hears them and they hear nobody."""
+        self.machines[NodeName(name)].cut = True
+        self._unheard(NodeName(name))
+
+    def join(self, name: str) -> None:
+        """The end of a cut: the same boot, the same engines."""
+        self.machines[NodeName(name)].cut = False
+        self.report(name)
+
+    def _unheard(self, name: NodeName) -> None:
+        self.seen[name] = msgspec.structs.replace(self.seen[name], reach=Reach.UNREACHABLE)
+        self.away_since.setdefault(name, self.now_s)
+
+    def passes(self, seconds: float) -> None:
+        self.now_s += seconds
 
     def up(self, name: str) -> None:
         machine = self.machines[NodeName(name)]
-        machine.up = True
+        machine.up, machine.cut = True, False
         machine.boot += 1
         self._register(machine)
         self.report(name)
@@ -191,13 +224,15 @@ class Cluster:
     def forget_seen(self) -> None:
         """The server starts again: nothing was heard yet."""
         self.seen = {name: Seen(reach=Reach.UNKNOWN) for name in self.nodes}
+        self.away_since = {}
 
     # What programs do
 
     def report(self, name: str) -> None:
         machine = self.machines[NodeName(name)]
-        if machine.up:
+        if machine.there:
             self.seen[machine.name] = Seen(reach=Reach.REACHABLE, sighting=machine.sighting())
+            self.away_since.pop(machine.name, None)
 
     def report_all(self) -> None:
         for name in sorted(self.machines):
@@ -209,6 +244,9 @@ class Cluster:
             volumes={k: self.volumes[k] for k in sorted(self.volumes)},
             nodes={k: self.nodes[k] for k in sorted(self.nodes)},
             seen={k: self.seen[k] for k in sorted(self.seen)},
+            away_s={
+                (k, self.machines[k].disk): self.now_s - self.away_since[k] for k in sorted(self.away_since)
+            },
         )
 
     def new_id(self, kind: str) -> str:
@@ -230,7 +268,7 @@ class Cluster:
             return "gone"
         if any(self.nodes[n] != based_on[n] for n in intent.unchanged):  # type: ignore[index]
             return "a node changed"
-        outcome = law.apply(volume, intent.event)
+        outcome = self._judge(volume, intent.event)
         if isinstance(outcome, Refused) or not outcome.changed:
             return outcome.why if isinstance(outcome, Refused) else ""
         if intent.space is not None:
@@ -247,7 +285,7 @@ class Cluster:
     def act(self, name: str, given: NodeOrders | None = None) -> None:
         """The agent does its orders, which may be old."""
         machine = self.machines[NodeName(name)]
-        if not machine.up:
+        if not machine.there:
             return
         given = given or self.orders(name)
         for order in given.orders:
@@ -328,21 +366,24 @@ class Cluster:
 
     def _truth(self) -> list[object]:
         return [
-            (m.up, m.boot, dict(m.folders), dict(m.engines), dict(m.tasks), m.gone)
+            (m.there, m.boot, dict(m.folders), dict(m.engines), dict(m.tasks), m.gone)
             for m in self.machines.values()
         ]
 
-    def ask(self, uid: VolumeUid, event: SessionOpened | SessionClosed) -> bool:
+    def _judge(self, volume: Volume, event: AnyEvent) -> Accepted[Volume] | Refused:
+        found = {name: self.nodes.get(name) for name in law.rests_on(volume, event)}
+        return law.apply(volume, event, Grounds(nodes=found, grant_s=self.settings.grant_s))
+
+    def ask(self, uid: VolumeUid, event: SessionOpened | SessionClosed | ReplicaLost | ReplicaSynced) -> bool:
         """An engine's ask; whether it was committed, now or before."""
         volume = self.volumes.get(uid)
         if volume is None:
             return False
-        outcome = law.apply(volume, event)
-        return not self._take(volume, outcome)
+        return not self._take(volume, self._judge(volume, event))
 
     def folder(self, replica: ReplicaId, node: NodeName) -> ReplicaSighting | None:
         machine = self.machines.get(node)
-        return machine.folders.get(replica) if machine and machine.up else None
+        return machine.folders.get(replica) if machine and machine.there else None
 
     def seal(self, volume: Volume, epoch: Epoch, replicas: Iterable[ReplicaId]) -> None:
         for replica_id in replicas:
@@ -374,7 +415,10 @@ def _run_engine(cluster: Cluster, machine: Machine, order: RunEngine) -> None:
     assert session is not None
     key = (order.volume.uid, session.epoch)
     last = max((e for v, e in machine.engines if v == order.volume.uid), default=Epoch(0))
-    if key in machine.engines or session.epoch <= last:
+    if key in machine.engines:
+        _keep_up(cluster, machine, order)
+        return
+    if session.epoch <= last:
         return
     members = tuple(r.id for r in order.volume.in_sync if cluster.folder(r.id, r.node))
     if not members:
@@ -387,6 +431,66 @@ def _run_engine(cluster: Cluster, machine: Machine, order: RunEngine) -> None:
     state = EngineState.SERVING if ok else EngineState.ENDED
     machine.engines[key] = EngineSighting(
         volume=order.volume.uid, epoch=session.epoch, state=state, evidence="" if ok else "own word"
+    )
+
+
+def _keep_up(cluster: Cluster, machine: Machine, order: RunEngine) -> None:
+    """What an engine does while it serves: lose what does not answer, remove what is to leave, resync the rest.
+
+    Of the record it knows what its order told it, which may be old; the law judges that.
+    """
+    session, told = order.volume.session, order.volume
+    assert session is not None
+    key = (told.uid, session.epoch)
+    now = cluster.volumes.get(told.uid)
+    if machine.engines[key].state is not EngineState.SERVING or now is None or now.session is None:
+        return
+    if now.session.epoch != session.epoch or now.session.phase is SessionPhase.FENCING:
+        return
+    there = [r for r in told.in_sync if cluster.folder(r.id, r.node)]
+    if not there:
+        machine.engines[key] = msgspec.structs.replace(
+            machine.engines[key], state=EngineState.ENDED, evidence="own word"
+        )
+        cluster.ask(told.uid, SessionClosed(epoch=session.epoch, clean=False, evidence="own exit"))
+        return
+    going = [r for r in told.in_sync if r not in there or r.id in order.leave]
+    for replica in going:
+        witness = next((r.id for r in there if r.id != replica.id and r not in going), ReplicaId(""))
+        cluster.ask(
+            told.uid,
+            ReplicaLost(epoch=session.epoch, replica=replica.id, attempt=replica.attempt, witness=witness),
+        )
+    resyncs = []
+    for replica in told.syncing:
+        given = any(p.replica == replica.id for p in order.peers)
+        if not given or not cluster.folder(replica.id, replica.node):
+            continue
+        if cluster.resyncs_take:
+            half = ResyncSighting(
+                replica=replica.id, attempt=replica.attempt, done=told.size // 2, total=told.size
+            )
+            resyncs.append(half)
+            continue
+        cluster.seal(told, session.epoch, [replica.id])
+        base = Base(chain=told.chain, size=told.size)
+        cluster.ask(
+            told.uid,
+            ReplicaSynced(epoch=session.epoch, replica=replica.id, attempt=replica.attempt, base=base),
+        )
+    machine.engines[key] = msgspec.structs.replace(machine.engines[key], resyncs=tuple(resyncs))
+
+
+def _fence(_cluster: Cluster, machine: Machine, order: FenceReplica) -> None:
+    """Sealed on the first order, waited by the second."""
+    folder = machine.folders.get(order.replica)
+    replica = order.volume.replica(order.replica)
+    if folder is None or replica is None or folder.sealed[0] > order.volume.epoch:
+        return
+    sealed = (order.volume.epoch, replica.attempt)
+    waited = order.volume.epoch if folder.sealed == sealed else folder.fenced
+    machine.folders[order.replica] = msgspec.structs.replace(
+        folder, empty=False, sealed=sealed, fenced=waited
     )
 
 
@@ -404,7 +508,11 @@ def _run_task(cluster: Cluster, machine: Machine, order: RunTask) -> None:
     task, volume = order.task, order.volume
     now = cluster.volumes.get(volume.uid)
     overtaken = now is None or now.epoch != task.epoch
-    needed = [task.source, task.target] if task.kind is TaskKind.COPY else [r.id for r in volume.in_sync]
+    needed = (
+        [task.source, task.target]
+        if task.kind is TaskKind.COPY
+        else [r.id for r in volume.in_sync if r.id not in order.without]
+    )
     taking_part = [r for r in volume.replicas if r.id in needed]
     whole = all(cluster.folder(r.id, r.node) for r in taking_part)
     state = TaskState.READY
@@ -428,6 +536,7 @@ _DO: dict[type, Callable[..., None]] = {
     CreateReplica: _create,
     DeleteReplica: _delete,
     ProbeReplica: _probe,
+    FenceReplica: _fence,
     RunEngine: _run_engine,
     CloseEngine: _close_engine,
     RunTask: _run_task,

@@ -155,20 +155,50 @@ def test_an_unreachable_node_is_not_a_lost_replica() -> None:
     assert cluster.line("v1") == "v1: detached healthy; replicas n1 n2 n3"
 
 
-def test_an_attached_volume_waits_and_says_so_honestly() -> None:
+def test_an_attached_volume_moves_without_a_pause_of_its_session() -> None:
     cluster = used(nodes=4)
+    assert not cluster.attach("v1", "n1")
+    cluster.rest()
+    sessions = cluster.sessions_started()
+    cluster.resyncs_take = True
+    evict(cluster, "n2")
+    cluster.rest()
+    state, lines = report(cluster, "n2")
+    assert state == "moving"
+    assert lines == ("v1: replica r4 on n4 is being resynced: 50 % of 10 GiB",)
+    assert cluster.line("v1") == "v1: attached healthy; replicas n1 n2 n3", "none leaves before one has come"
+    cluster.resyncs_take = False
+    cluster.rest()
+    assert cluster.line("v1") == "v1: attached healthy; replicas n1 n3 n4"
+    assert report(cluster, "n2") == ("done", ())
+    assert cluster.machines[NodeName("n2")].folders == {}
+    assert cluster.sessions_started() == sessions
+
+
+def test_an_attached_volume_without_a_place_blocks_and_says_why() -> None:
+    cluster = used(nodes=3)
     assert not cluster.attach("v1", "n1")
     cluster.rest()
     evict(cluster, "n2")
     before = list(cluster.journal)
     cluster.rest()
     assert cluster.journal == before
-    state, lines = report(cluster, "n2")
-    assert state == "blocked"
-    assert "attached" in lines[0]
-    cluster.detach("v1")
+    assert report(cluster, "n2") == (
+        "blocked",
+        ("v1: no node left that holds no replica of it (n1, n3 do)",),
+    )
+
+
+def test_the_only_copy_blocks_the_eviction_while_attached() -> None:
+    cluster = used(nodes=1, replicas=1)
+    assert not cluster.attach("v1", "n1")
     cluster.rest()
-    assert cluster.line("v1") == "v1: detached healthy; replicas n1 n3 n4"
+    evict(cluster, "n1")
+    cluster.rest()
+    assert cluster.line("v1") == "v1: attached healthy; replicas n1"
+    state, lines = report(cluster, "n1")
+    assert state == "blocked"
+    assert "no node left" in lines[0]
 
 
 def test_a_mark_whose_reason_is_gone_is_no_order_to_the_engine() -> None:
@@ -211,6 +241,9 @@ def test_lh_13571_one_target_that_never_starts_does_not_stop_the_others() -> Non
     assert any(r.node == "n4" for r in cluster.volume("v1").syncing)
     cluster.down("n4")
     cluster.add_node("n5")
+    cluster.rest()
+    assert any("n4 is away for 0 s; another replica is placed after 600 s" in w for w in cluster.waits())
+    cluster.passes(600)
     cluster.rest()
     assert cluster.line("v1") == "v1: detached healthy; replicas n1 n2 n5"
     cluster.up("n4")

@@ -9,7 +9,11 @@ One command a line; several on a line are parted by `;`. `#` begins a comment.
 | `volume v1 size=10GiB replicas=3 [domain=zone]` | create |
 | `attach v1 n1 [holder]`, `detach v1 [holder]`, `scale v1 2`, `delete v1` | requests |
 | `cordon n2`, `uncordon n2`, `evict n2`, `cancel-evict n2`, `dead n2` | of people, about nodes |
+| `undead n2` | what was said by `dead` is taken back |
 | `down n2`, `up n2`, `kill-engines n2`, `damage n2`, `restart-server` | what happens |
+| `cut n2`, `join n2` | its programs run on, but nobody hears them; the end of that |
+| `pass 600` | so many seconds pass |
+| `waits v1` | adds what planning holds back for a volume to the next answer |
 | `rest` | until nothing changes; fails if that never comes |
 | `steps N` | N rounds of agents, sightings, and one intent of the plan |
 
@@ -20,6 +24,7 @@ import msgspec
 
 from shorthorn.core.lifecycle.events import (
     Cordoned,
+    DeathWithdrawn,
     DeclaredDead,
     DeleteRequested,
     EvictCancelled,
@@ -46,6 +51,7 @@ class Scenario:
         self.cluster = Cluster()
         self.refused: list[str] = []
         self.marked: int | None = None
+        self.asked: list[str] = []
 
     def run(self, text: str) -> str:
         """The answer to the commands of `text`."""
@@ -89,7 +95,7 @@ class Scenario:
                 return cluster.apply(names[0], SpecChanged(spec=spec))
             case "delete":
                 return cluster.apply(names[0], DeleteRequested())
-            case "cordon" | "uncordon" | "evict" | "cancel-evict" | "dead":
+            case "cordon" | "uncordon" | "evict" | "cancel-evict" | "dead" | "undead":
                 return cluster.node_event(names[0], NODE_EVENTS[verb])
             case "rest":
                 cluster.rest(rounds=200)
@@ -106,6 +112,14 @@ class Scenario:
                 cluster.down(names[0])
             case "up":
                 cluster.up(names[0])
+            case "cut":
+                cluster.cut(names[0])
+            case "join":
+                cluster.join(names[0])
+            case "pass":
+                cluster.passes(float(names[0]))
+            case "waits":
+                self.asked.append(names[0])
             case "kill-engines":
                 cluster.kill_engines(names[0])
             case "damage":
@@ -133,6 +147,8 @@ class Scenario:
             report = eviction_report(cluster.world(), name)
             if report.state:
                 lines.append(f"evict {name}: {report.state}" + "".join(f" - {line}" for line in report.lines))
+        lines += [f"waits: {w}" for name in self.asked for w in cluster.waits() if w.startswith(f"{name}: ")]
+        self.asked = []
         if self.marked is not None:
             lines.append(f"sessions started: {cluster.sessions_started() - self.marked}")
         return "\n".join(lines) or "nothing is left"
@@ -144,4 +160,5 @@ NODE_EVENTS: dict[str, NodeEvent] = {
     "evict": EvictRequested(),
     "cancel-evict": EvictCancelled(),
     "dead": DeclaredDead(who="operator", why="will not come back"),
+    "undead": DeathWithdrawn(who="operator"),
 }

@@ -6,6 +6,9 @@ Source: docs/design.md section 3.
 
 from enum import StrEnum
 
+from shorthorn.core.lifecycle.fencing import fence_wait_s
+from shorthorn.core.lifecycle.resyncs import resync_line, resync_seen
+from shorthorn.core.model.ids import NodeName
 from shorthorn.core.model.record import Record
 from shorthorn.core.model.sighting import Reach
 from shorthorn.core.model.volume import Replica, Session, SessionPhase, Volume
@@ -117,7 +120,7 @@ def _reasons(world: World, volume: Volume, state: State) -> tuple[str, ...]:
         case State.ATTACHING:
             return _why_attaching(world, volume)
         case State.ATTACHED:
-            return _why_attached(volume)
+            return _why_attached(world, volume)
         case State.DETACHING:
             return _why_detaching(world, volume)
         case State.DELETING:
@@ -164,35 +167,85 @@ def _not_seen(world: World, session: Session) -> str:
     return "not seen yet" if reach is Reach.REACHABLE else f"the node is {_reach(reach)}"
 
 
-def _why_attached(volume: Volume) -> tuple[str, ...]:
-    old = [a.holder for a in volume.attachments if a.stale]
-    if not old:
+def _why_attached(world: World, volume: Volume) -> tuple[str, ...]:
+    """Nothing, as long as it serves undisturbed with all the replicas that are wanted."""
+    session = volume.session
+    if session is None:
         return ()
-    return (f"broken: serves nobody, unflushed writes may be gone; detach {', '.join(old)} first",)
+    old = [a.holder for a in volume.attachments if a.stale]
+    reasons = (
+        [f"broken: serves nobody, unflushed writes may be gone; detach {', '.join(old)} first"] if old else []
+    )
+    engine = world.engine_seen(session.node, volume.uid, session.epoch)
+    if world.heard(session.node) is None:
+        reasons.append(f"{session.node} is {_reach(world.reach(session.node))}, so how it serves is not seen")
+    elif engine and engine.waits_for:
+        reasons.append(f"the engine at {session.node} waits for {engine.waits_for}")
+    reasons += [why_syncing(world, volume, r) for r in volume.syncing]
+    return tuple(reasons)
+
+
+def why_syncing(world: World, volume: Volume, replica: Replica) -> str:
+    """How far a syncing replica of a volume in use is from being in-sync, and what it waits for."""
+    absent = why_absent(world, replica)
+    if absent and resync_seen(world, volume, replica) is None:
+        return f"replica {replica.id} is not in-sync: {absent}"
+    return resync_line(world, volume, replica)
 
 
 def _why_detaching(world: World, volume: Volume) -> tuple[str, ...]:
     session = volume.session
     if session is None:
         return ()
+    if session.phase is SessionPhase.FENCING:
+        return _why_fencing(world, volume, session)
     if world.heard(session.node) is None:
         reach = _reach(world.reach(session.node))
-        return (f"{session.node} is {reach}; the end of the engine is confirmed when it is heard again",)
+        return (f"{session.node} is {reach}; if it stays so, it is fenced",)
     return (_engine_line(world, volume, session),)
+
+
+def _why_fencing(world: World, volume: Volume, session: Session) -> tuple[str, ...]:
+    """Who is sealed already, and if nobody can be, why."""
+    wait_s = fence_wait_s(world.settings.grant_s)
+    node = world.nodes.get(session.node)
+    why = "was declared dead" if node and node.dead else f"is {world.reach(session.node)}"
+    seen = [(r, world.replica_seen(r.node, r.disk, r.id)) for r in volume.in_sync]
+    sealed = [r for r, s in seen if s and s.sealed[0] >= volume.epoch]
+    if sealed:
+        named = ", ".join(f"replica {r.id} on {r.node}" for r in sealed)
+        waits = (
+            f"its wait of {wait_s:.1f} s runs" if len(sealed) == 1 else f"their wait of {wait_s:.1f} s runs"
+        )
+        return (f"{session.node} {why}: it is being fenced; {named} sealed, {waits}",)
+    absent = [f"{r.id}: {why_absent(world, r) or 'its folder is not seen'}" for r, s in seen if s is None]
+    if len(absent) < len(seen):
+        return (f"{session.node} {why}: it is being fenced; waits for an in-sync replica to be sealed",)
+    reason = f"{session.node} {why}: it is being fenced, but no in-sync replica can be reached"
+    return (f"{reason}: {'; '.join(absent)}; detaching goes on when one returns",)
 
 
 def _why_deleting(world: World, volume: Volume) -> tuple[str, ...]:
     return tuple(
         f"waits for the folder of replica {t.replica} on {t.node} to go"
-        + ("" if world.heard(t.node) else f": {t.node} is {_reach(world.reach(t.node))}")
+        + ("" if world.heard(t.node) else f": {_why_unheard(world, t.node)}")
         for t in volume.tombstones
     )
+
+
+def _why_unheard(world: World, name: NodeName) -> str:
+    node = world.nodes.get(name)
+    if node and node.dead:
+        return f"{name} was declared dead; the record goes when it returns or is removed, the name is free already"
+    return f"{name} is {_reach(world.reach(name))}"
 
 
 def _why_unsettled(world: World, volume: Volume) -> tuple[str, ...]:
     if volume.settled or volume.m == 0:
         return ()
-    absent = tuple(f"replica {r.id}: {why}" for r in volume.in_sync if (why := why_absent(world, r)))
+    dead = [r for r in volume.in_sync if (node := world.nodes.get(r.node)) and node.dead]
+    waited = dead if len(dead) == len(volume.in_sync) else [r for r in volume.in_sync if r not in dead]
+    absent = tuple(f"replica {r.id}: {why}" for r in waited if (why := why_absent(world, r)))
     if absent:
         return (f"not settled: its last session ended unclean; waits for {'; '.join(absent)}",)
     return ("not settled: its last session ended unclean; its replicas are being made equal",)

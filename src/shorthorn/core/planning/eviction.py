@@ -2,8 +2,9 @@
 
 from shorthorn.core.model.ids import NodeName
 from shorthorn.core.model.record import Record
-from shorthorn.core.model.volume import Volume
+from shorthorn.core.model.volume import SessionPhase, Volume
 from shorthorn.core.model.world import World
+from shorthorn.core.planning.looking import coming, present
 from shorthorn.core.planning.planner import plan_volume
 
 
@@ -15,19 +16,18 @@ class EvictionReport(Record):
 
 
 def eviction_report(world: World, node: NodeName) -> EvictionReport:
-    """Done means: no replica and no tombstone of any volume is on the node."""
+    """Done means: no replica and no tombstone of any volume is on the node; on one declared dead tombstones stay."""
     record = world.nodes.get(node)
     if record is None or not record.evicting:
         return EvictionReport(state="")
-    left = [v for v in world.volumes.values() if _on(v, node)]
+    left = [v for v in world.volumes.values() if _on(v, node, record.dead is not None)]
     if not left:
         return EvictionReport(state="done")
     lines: list[str] = []
     moving = False
     for volume in left:
         plan = plan_volume(world, volume, _nameless)
-        busy = bool(plan.intents) or bool(volume.tasks) or not any(r.node == node for r in volume.replicas)
-        moving = moving or busy
+        moving = moving or bool(plan.intents) or _busy(world, volume, node)
         reasons = (
             [w.reason for w in plan.waits] or [i.describe() for i in plan.intents] or ["its folder goes"]
         )
@@ -35,8 +35,20 @@ def eviction_report(world: World, node: NodeName) -> EvictionReport:
     return EvictionReport(state="moving" if moving else "blocked", lines=tuple(lines))
 
 
-def _on(volume: Volume, node: NodeName) -> bool:
-    return any(r.node == node for r in volume.replicas) or any(t.node == node for t in volume.tombstones)
+def _on(volume: Volume, node: NodeName, dead: bool) -> bool:
+    if any(r.node == node for r in volume.replicas):
+        return True
+    return not dead and any(t.node == node for t in volume.tombstones)
+
+
+def _busy(world: World, volume: Volume, node: NodeName) -> bool:
+    """Something goes on by itself: a task, a resync or a removal by the engine, or only the folder is left to go."""
+    here = [r for r in volume.replicas if r.node == node]
+    if volume.tasks or not here:
+        return True
+    if volume.session is None or volume.session.phase is not SessionPhase.OPEN:
+        return False
+    return any(r.leaving for r in here) or any(present(world, r) for r in coming(world, volume))
 
 
 def _nameless(kind: str) -> str:

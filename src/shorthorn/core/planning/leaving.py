@@ -1,4 +1,4 @@
-"""Replicas that are too many or in the wrong place leave a detached, settled volume: mark, probe, drop (S5).
+"""Replicas that are too many or in the wrong place leave: mark, then probe and drop when detached and settled (S5).
 
 A replica is marked only when it may go at once: the wanted number stays without it. A mark whose reason is gone is
 taken away, so a cancelled eviction leaves nothing behind (L5).
@@ -14,21 +14,22 @@ from shorthorn.core.planning.looking import (
     drop_id,
     keepers,
     next_to_drop,
+    overdue,
     present,
     wait,
     why_lost,
     why_must_go,
+    why_replaced,
 )
 from shorthorn.core.planning.plan import Intent, Plan, PlannedEvent
 
 
 def plan_leaving(world: World, volume: Volume, want: int) -> Plan:
     """Intents: ReplicaLeaving, ReplicaDropped. Waits: a remaining replica that did not answer its probe."""
-    going = _may_go(world, volume, want)
-    marks = tuple(_marks(volume, going))
-    if marks:
-        return Plan(intents=marks)
-    leaving = next_to_drop(volume)
+    marks = plan_marks(world, volume, want)
+    if marks.intents:
+        return marks
+    leaving = next_to_drop(world, volume)
     if leaving is None:
         return Plan()
     others = [r for r in volume.in_sync if r.id != leaving.id]
@@ -43,25 +44,23 @@ def plan_leaving(world: World, volume: Volume, want: int) -> Plan:
     return Plan(intents=(_intend(volume, event, leaving.leaving),))
 
 
-def plan_unmarking(world: World, volume: Volume, want: int) -> Plan:
-    """In a session marks are orders to the engine, so one whose reason is gone is taken away then too (L5).
+def plan_marks(world: World, volume: Volume, want: int) -> Plan:
+    """Mark those that may go now, and take marks away whose reason is gone. In a session marks are orders to the engine.
 
-    Intents: ReplicaLeaving without a reason. New marks are made on detached volumes only.
+    Intents: ReplicaLeaving.
     """
-    spare = len(keepers(world, volume)) > want
-    needed = [r for r in volume.replicas if r.leaving and not why_must_go(world, r) and not spare]
-    events = [ReplicaLeaving(replica=r.id, why="") for r in needed]
-    return Plan(intents=tuple(_intend(volume, event, "it is needed where it is") for event in events))
+    return Plan(intents=tuple(_marks(volume, _may_go(world, volume, want))))
 
 
 def plan_giving_up(world: World, volume: Volume, want: int) -> Plan:
     """Syncing replicas that nothing needs: in the wrong place, or beside enough in-sync ones.
 
+    One that is merely away may come back, so it goes only when it isn't needed any more.
     Intents: ReplicaAbandoned. Never while a copy fills one; that ends first.
     """
     enough = len(keepers(world, volume)) >= want
     unneeded = [
-        (r, why_must_go(world, r) or "enough replicas are in-sync")
+        (r, why_must_go(world, r) or r.leaving or "enough replicas are in-sync")
         for r in volume.syncing
         if enough or why_must_go(world, r)
     ]
@@ -81,14 +80,17 @@ def _may_go(world: World, volume: Volume, want: int) -> dict[ReplicaId, str]:
         return {}
     going = {r.id: why for r in volume.in_sync if (why := why_lost(world, r))}
     ranked = sorted(whole, key=lambda r: _last_kept(world, r)) if spare else []
-    return going | {r.id: why_must_go(world, r) or "more replicas than wanted" for r in ranked[:spare]}
+    return going | {r.id: why_replaced(world, r) or "more replicas than wanted" for r in ranked[:spare]}
 
 
-def _last_kept(world: World, replica: Replica) -> tuple[bool, bool, bool, bool, int, str]:
-    """Who goes first: from evicting nodes, then the marked, the unreachable, the cordoned, the one with least room."""
+def _last_kept(world: World, replica: Replica) -> tuple[bool, bool, bool, bool, bool, int, str]:
+    """Who goes first: the long away, since the others' removal waits for their answer; then from evicting nodes, the
+    marked, the unreachable, the cordoned, the one with least room.
+    """
     node = world.nodes.get(replica.node)
     disk = node.disk(replica.disk) if node else None
     return (
+        not overdue(world, replica),
         not why_must_go(world, replica),
         not replica.leaving,
         present(world, replica),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from shorthorn.core.lifecycle.state import why_absent
 from shorthorn.core.model.ids import NodeName
 from shorthorn.core.model.sighting import Reach
-from shorthorn.core.model.volume import Replica, ReplicaPhase, Task, Volume
+from shorthorn.core.model.volume import Replica, Task, Volume
 from shorthorn.core.model.world import World
 from shorthorn.core.planning.plan import Wait
 
@@ -24,7 +24,8 @@ def why_lost(world: World, replica: Replica) -> str:
     if seen and (seen.damaged or seen.failed):
         return f"its folder on {replica.node} is damaged: {seen.damaged or seen.failed}"
     disk = world.disk_seen(replica.node, replica.disk)
-    if replica.phase is ReplicaPhase.IN_SYNC and disk and disk.complete and seen is None:
+    had_data = replica.synced_through is not None
+    if had_data and disk and disk.complete and seen is None:
         return f"its folder on {replica.node} is missing"
     return ""
 
@@ -38,9 +39,44 @@ def why_must_go(world: World, replica: Replica) -> str:
     return f"{replica.node} is being evicted" if node and node.evicting else ""
 
 
+def away_s(world: World, replica: Replica) -> float | None:
+    """How long its disk's program has not been heard, in seconds; None while it is heard, or not known to be away."""
+    return world.away_s.get((replica.node, replica.disk))
+
+
+def overdue(world: World, replica: Replica) -> bool:
+    """Away for so long that another one is placed. It may still come back: nothing of it is given up for that alone."""
+    away = away_s(world, replica)
+    return away is not None and away >= world.settings.replace_after_s
+
+
+def why_replaced(world: World, replica: Replica) -> str:
+    """Why another replica is wanted for this one; empty when it counts."""
+    if why := why_must_go(world, replica):
+        return why
+    if overdue(world, replica):
+        return f"{replica.node} has been away for more than {world.settings.replace_after_s:.0f} s"
+    return ""
+
+
 def keepers(world: World, volume: Volume) -> list[Replica]:
-    """The in-sync replicas that may stay where they are."""
-    return [r for r in volume.in_sync if not why_must_go(world, r)]
+    """The in-sync replicas that count and may stay where they are.
+
+    In a session the engine vouches for them: it needs an answer of each within every T, whoever else hears them.
+    """
+    vouched = volume.session is not None
+    return [r for r in volume.in_sync if not (why_must_go if vouched else why_replaced)(world, r)]
+
+
+def coming(world: World, volume: Volume) -> list[Replica]:
+    """The syncing replicas that are to become in-sync: present, on their way, or away for a short time."""
+    return [r for r in volume.syncing if not why_replaced(world, r)]
+
+
+def gone_for_good(world: World, replica: Replica) -> bool:
+    """Its node was declared dead: nothing waits for it (L7)."""
+    node = world.nodes.get(replica.node)
+    return node is not None and node.dead is not None
 
 
 def reachable(world: World, node: NodeName) -> bool:
@@ -63,11 +99,15 @@ def drop_id(volume: Volume, replica: Replica) -> str:
     return f"{replica.id}@{volume.epoch}.{volume.m}"
 
 
-def next_to_drop(volume: Volume) -> Replica | None:
-    """The marked replica that is dropped next, one at a time, of a detached and settled volume."""
+def next_to_drop(world: World, volume: Volume) -> Replica | None:
+    """The marked replica that is dropped next, one at a time, of a detached and settled volume.
+
+    Those that can't be asked first: the others must answer a probe for each removal.
+    """
     if volume.session or not volume.settled or task_under_way(volume) or len(volume.in_sync) < 2:
         return None
-    return next((r for r in volume.in_sync if r.leaving), None)
+    leaving = [r for r in volume.in_sync if r.leaving]
+    return min(leaving, key=lambda r: (present(world, r), r.id), default=None)
 
 
 def wait(volume: Volume, reason: str, frees: str = "", node: NodeName | None = None) -> Wait:

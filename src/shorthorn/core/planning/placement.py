@@ -13,7 +13,7 @@ from shorthorn.core.model.record import Record
 from shorthorn.core.model.sighting import Reach
 from shorthorn.core.model.volume import Replica, Volume
 from shorthorn.core.model.world import World
-from shorthorn.core.planning.looking import NewId, wait, why_must_go
+from shorthorn.core.planning.looking import NewId, wait, why_replaced
 from shorthorn.core.planning.plan import Claim, Intent, Plan
 
 FULL_BELOW = 64 * 1024**2
@@ -55,7 +55,7 @@ def find_place(world: World, volume: Volume, placed: Sequence[Replica]) -> Place
     others: list[str] = []
     for node in world.nodes.values():
         if any(r.node == node.name for r in placed):
-            if not any(why_must_go(world, r) for r in placed if r.node == node.name):
+            if not any(why_replaced(world, r) for r in placed if r.node == node.name):
                 holding.append(node.name)
             continue
         if why := _why_not(world, volume, placed, node):
@@ -131,7 +131,7 @@ def _domain_taken(world: World, volume: Volume, placed: Sequence[Replica], node:
             return f"{node.name} has no label {key}"
         for replica in placed:
             other = world.nodes.get(replica.node)
-            if other and other.label(key) == mine and not why_must_go(world, replica):
+            if other and other.label(key) == mine and not why_replaced(world, replica):
                 return f"{node.name} is in {key} {mine}, as {other.name} is"
     return ""
 

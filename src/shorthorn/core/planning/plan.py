@@ -2,6 +2,8 @@
 
 from shorthorn.core.lifecycle.events import (
     CopyStarted,
+    FenceHeld,
+    FenceStarted,
     Formed,
     ReplicaAbandoned,
     ReplicaDropped,
@@ -26,6 +28,8 @@ PlannedEvent = (
     | ReplicaGone
     | SessionStarted
     | SessionClosed
+    | FenceStarted
+    | FenceHeld
     | SettleStarted
     | Settled
     | CopyStarted
@@ -120,10 +124,8 @@ def _step(event: PlannedEvent) -> str:
             return f"give up replica {event.replica}"
         case ReplicaGone():
             return f"forget the folder of replica {event.replica}"
-        case SessionStarted():
-            return f"start session {event.epoch & 0xFFFFFFFF} at {event.node}"
-        case SessionClosed():
-            return f"end session {event.epoch & 0xFFFFFFFF}"
+        case SessionStarted() | SessionClosed() | FenceStarted() | FenceHeld():
+            return _session_step(event)
         case SettleStarted():
             return f"make the replicas equal at {event.place}"
         case Settled():
@@ -136,3 +138,15 @@ def _step(event: PlannedEvent) -> str:
             return f"record replica {event.replica} as in-sync"
         case ReplicaDropped():
             return f"drop replica {event.replica}"
+
+
+def _session_step(event: SessionStarted | SessionClosed | FenceStarted | FenceHeld) -> str:
+    match event:
+        case SessionStarted():
+            return f"start session {event.epoch & 0xFFFFFFFF} at {event.node}"
+        case SessionClosed():
+            return f"end session {event.epoch & 0xFFFFFFFF}"
+        case FenceStarted():
+            return f"fence session {event.epoch & 0xFFFFFFFF}"
+        case FenceHeld():
+            return f"end the fenced session by replica {event.replica}"

@@ -9,13 +9,15 @@ from shorthorn.core.model.volume import TaskKind, Volume
 from shorthorn.core.model.world import World
 from shorthorn.core.planning import tasks
 from shorthorn.core.planning.admission import admit
+from shorthorn.core.planning.attached import plan_attached
+from shorthorn.core.planning.away import plan_patience
 from shorthorn.core.planning.forming import plan_forming
-from shorthorn.core.planning.leaving import plan_giving_up, plan_leaving, plan_unmarking
-from shorthorn.core.planning.looking import NewId, keepers, task_under_way
-from shorthorn.core.planning.plan import Intent, Plan, Wait
+from shorthorn.core.planning.leaving import plan_giving_up, plan_leaving
+from shorthorn.core.planning.looking import NewId, away_s, coming, keepers, task_under_way
+from shorthorn.core.planning.plan import NOTHING, Intent, Plan, Wait
 from shorthorn.core.planning.reclaim import plan_reclaim
 from shorthorn.core.planning.repair import plan_copying, plan_repair
-from shorthorn.core.planning.sessions import plan_session, plan_start
+from shorthorn.core.planning.sessions import plan_end, plan_start
 from shorthorn.core.planning.settling import plan_settling
 
 
@@ -39,8 +41,8 @@ def plan_volume(world: World, volume: Volume, new_id: NewId) -> Plan:
     if volume.deleting:
         return plan
     if volume.session:
-        plan += plan_unmarking(world, volume, wanted(world, volume))
-        return plan + plan_session(world, volume, volume.session)
+        end = plan_end(world, volume, volume.session)
+        return plan + end + (NOTHING if end.intents else plan_attached(world, volume, new_id))
     if volume.m == 0:
         return plan + plan_forming(world, volume, new_id)
     if volume.attachments:
@@ -61,9 +63,16 @@ def _maintain(world: World, volume: Volume, new_id: NewId) -> Plan:
         return plan_copying(world, volume, task, want, new_id)
     if task is not None:
         return tasks.follow(world, volume, task, "the volume is settled", Plan)
-    plan = plan_giving_up(world, volume, want)
+    plan = plan_giving_up(world, volume, want) + _patience(world, volume, want)
     if plan.intents:
         return plan
     if len(keepers(world, volume)) < want:
         plan += plan_repair(world, volume, want, new_id)
     return plan if plan.intents else plan + plan_leaving(world, volume, want)
+
+
+def _patience(world: World, volume: Volume, want: int) -> Plan:
+    """Who is away for a short time is said only when too few would be left without it."""
+    counted = [*keepers(world, volume), *coming(world, volume)]
+    away = [r for r in counted if away_s(world, r) is not None]
+    return plan_patience(world, volume, away) if len(counted) - len(away) < want else NOTHING

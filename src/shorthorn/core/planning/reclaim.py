@@ -13,11 +13,24 @@ def plan_reclaim(world: World, volume: Volume) -> Plan:
     for stone in volume.tombstones:
         disk = world.disk_seen(stone.node, stone.disk)
         if disk is None:
-            reason = f"the folder of replica {stone.replica} is to go, but {stone.node} is not heard"
-            plan += Plan(waits=(wait(volume, reason, f"{stone.node} comes back", stone.node),))
+            plan += _unheard(world, volume, stone)
         elif stone.replica in disk.gone:
             plan += Plan(intents=(_forget(volume, stone),))
     return plan
+
+
+def _unheard(world: World, volume: Volume, stone: Tombstone) -> Plan:
+    """A node declared dead holds up nothing but the record of the folder (L7), so only a deletion says it."""
+    node = world.nodes.get(stone.node)
+    if node is None or node.dead is None:
+        reason = f"the folder of replica {stone.replica} is to go, but {stone.node} is not heard"
+        return Plan(waits=(wait(volume, reason, f"{stone.node} comes back", stone.node),))
+    if not volume.deleting:
+        return Plan()
+    reason = (
+        f"the folder of replica {stone.replica} is on {stone.node}, which was declared dead; its name is free"
+    )
+    return Plan(waits=(wait(volume, reason, f"{stone.node} returns or is removed", stone.node),))
 
 
 def _forget(volume: Volume, stone: Tombstone) -> Intent:

@@ -12,7 +12,16 @@ from shorthorn.core.model.sighting import Reach
 from shorthorn.core.model.volume import Replica, ReplicaPhase, Task, Volume
 from shorthorn.core.model.world import World
 from shorthorn.core.planning import tasks
-from shorthorn.core.planning.looking import NewId, keepers, present, reachable, wait, why_must_go
+from shorthorn.core.planning.looking import (
+    NewId,
+    away_s,
+    coming,
+    keepers,
+    present,
+    wait,
+    why_must_go,
+    why_replaced,
+)
 from shorthorn.core.planning.placement import plan_places
 from shorthorn.core.planning.plan import Intent, Plan
 
@@ -23,19 +32,18 @@ def plan_repair(world: World, volume: Volume, want: int, new_id: NewId) -> Plan:
     One copy at a time for each volume; the cluster's budgets come later, in `admission`.
     Intents: ReplicaPlaced, CopyStarted. Waits: no place; no reachable source; a folder that is not made yet.
     """
-    usable = [r for r in volume.syncing if not why_must_go(world, r) and reachable(world, r.node)]
-    unheard = [
-        r for r in volume.syncing if not why_must_go(world, r) and world.reach(r.node) is Reach.UNKNOWN
-    ]
-    missing = want - len(keepers(world, volume)) - len(usable) - len(unheard)
+    on_the_way = coming(world, volume)
+    missing = want - len(keepers(world, volume)) - len(on_the_way)
     plan = Plan()
     if missing > 0:
-        plan = plan_places(world, volume, volume.replicas, missing, _cause(world, volume, want), new_id)
-    ready = [r for r in usable if present(world, r)]
+        plan = plan_places(world, volume, volume.replicas, missing, why_repair(world, volume, want), new_id)
+    ready = [r for r in volume.syncing if not why_must_go(world, r) and present(world, r)]
     if ready:
         return plan + start_copy(world, volume, ready, None, new_id)
     awaited = tuple(
-        wait(volume, f"replica {r.id} is not ready: {why_absent(world, r)}") for r in (*usable, *unheard)
+        wait(volume, f"replica {r.id} is not ready: {why_absent(world, r)}")
+        for r in on_the_way
+        if away_s(world, r) is None
     )
     return plan + Plan(waits=awaited)
 
@@ -81,10 +89,11 @@ def start_copy(
         target=target.id,
         place=target.node,
     )
-    cause = _cause(world, volume, wanted(world, volume))
+    cause = why_repair(world, volume, wanted(world, volume))
     return Plan(intents=(Intent(volume=volume.uid, name=volume.name, event=event, cause=cause),))
 
 
-def _cause(world: World, volume: Volume, want: int) -> str:
-    going = [why for r in volume.in_sync if (why := why_must_go(world, r))]
+def why_repair(world: World, volume: Volume, want: int) -> str:
+    """Why one more in-sync replica is wanted, for the journal."""
+    going = [why for r in volume.replicas if (why := why_replaced(world, r))]
     return going[0] if going else f"{want} replicas are wanted, {len(volume.in_sync)} are in-sync"

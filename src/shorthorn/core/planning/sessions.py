@@ -1,12 +1,13 @@
 """Sessions for attachments that exist, and the confirmed end of those whose engine is gone."""
 
 from shorthorn.core.lifecycle.events import SessionClosed, SessionStarted
-from shorthorn.core.lifecycle.state import wanted, why_absent
+from shorthorn.core.lifecycle.state import why_absent
 from shorthorn.core.model.ids import Epoch
 from shorthorn.core.model.sighting import EngineState, Reach
-from shorthorn.core.model.volume import Session, SessionPhase, Volume
+from shorthorn.core.model.volume import Session, Volume
 from shorthorn.core.model.world import World
-from shorthorn.core.planning.looking import present, wait, why_must_go
+from shorthorn.core.planning.fencing import plan_fence
+from shorthorn.core.planning.looking import gone_for_good, present, wait
 from shorthorn.core.planning.plan import NOTHING, Intent, Plan
 from shorthorn.core.planning.tasks import retry_after_s
 
@@ -32,7 +33,9 @@ def plan_start(world: World, volume: Volume) -> Plan:
     if not any(present(world, r) for r in volume.in_sync):
         whys = "; ".join(f"{r.id}: {why_absent(world, r)}" for r in volume.in_sync)
         return Plan(waits=(wait(volume, f"no in-sync replica is reachable: {whys}", "one of them returns"),))
-    unheard = [r.node for r in volume.in_sync if world.reach(r.node) is Reach.UNKNOWN]
+    unheard = [
+        r.node for r in volume.in_sync if world.reach(r.node) is Reach.UNKNOWN and not gone_for_good(world, r)
+    ]
     if unheard:
         return Plan(waits=(wait(volume, f"{', '.join(unheard)} not heard since this server started"),))
     event = SessionStarted(
@@ -58,15 +61,15 @@ def _pause(world: World, volume: Volume) -> Plan:
     return Plan(waits=(wait(volume, reason, frees),), look_again_s=left)
 
 
-def plan_session(world: World, volume: Volume, session: Session) -> Plan:
-    """A session that exists is its engine's; planning only records its confirmed end.
+def plan_end(world: World, volume: Volume, session: Session) -> Plan:
+    """The end of a session that its engine can't say itself: confirmed first, by fence else.
 
-    Intents: SessionClosed with evidence (S7). Waits: the session's node is not heard; what an attached volume lacks.
+    Intents: SessionClosed with evidence (S7), FenceStarted, FenceHeld. Waits: those of the fence.
     """
     if evidence := confirmed_end(world, volume, session):
         event = SessionClosed(epoch=session.epoch, clean=False, evidence=evidence)
         return Plan(intents=(Intent(volume=volume.uid, name=volume.name, event=event, cause=evidence),))
-    return _unheard(world, volume, session) + _lacking(world, volume, session)
+    return plan_fence(world, volume, session)
 
 
 def confirmed_end(world: World, volume: Volume, session: Session) -> str:
@@ -81,26 +84,3 @@ def confirmed_end(world: World, volume: Volume, session: Session) -> str:
     if node.boot_id == sighting.boot_id != session.boot_id and sighting.machine_id == session.machine_id:
         return f"{session.node} booted again (boot {node.boot_id})"
     return ""
-
-
-def _unheard(world: World, volume: Volume, session: Session) -> Plan:
-    if world.heard(session.node):
-        return NOTHING
-    verb = "end" if session.phase in (SessionPhase.CLOSING, SessionPhase.FENCING) else "go on"
-    frees = f"{session.node} comes back or boots again; fencing is not built yet"
-    reason = f"its session at {session.node} cannot be asked, so it cannot be seen to {verb}"
-    return Plan(waits=(wait(volume, reason, frees, session.node),))
-
-
-def _lacking(world: World, volume: Volume, session: Session) -> Plan:
-    """Honest about what is not built: while a session exists nothing is resynced or moved."""
-    frees = f"detach it from {session.node}; resync in a session is not built yet"
-    moving = tuple(
-        wait(volume, f"replica {r.id} is to go ({why}), but the volume is attached", frees, r.node)
-        for r in volume.replicas
-        if (why := why_must_go(world, r))
-    )
-    fewer = wanted(world, volume) - len(volume.in_sync)
-    if moving or fewer <= 0:
-        return Plan(waits=moving)
-    return Plan(waits=(wait(volume, f"{fewer} more replicas are wanted, but the volume is attached", frees),))

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 from shorthorn.core.lifecycle.events import Base, ReplicaSynced, Settled, TaskEnded
+from shorthorn.core.model.ids import NodeName
 from shorthorn.core.model.sighting import Reach, TaskSighting, TaskState
 from shorthorn.core.model.volume import Task, TaskKind, Volume
 from shorthorn.core.model.world import World
-from shorthorn.core.planning.looking import wait
+from shorthorn.core.planning.looking import gone_for_good, wait
 from shorthorn.core.planning.plan import Intent, Plan, PlannedEvent
 
 RETRY_MAX_S = 60.0
@@ -39,7 +40,9 @@ def follow(world: World, volume: Volume, task: Task, why_void: str, again: Calla
         case TaskState.RUNNING:
             return Plan(waits=(wait(volume, f"{_name(task)} at {task.place}: {_progress(seen)}"),))
         case TaskState.READY:
-            return _intend(volume, _effect(volume, task, seen), f"{_name(task)} at {task.place} is ready")
+            cause = f"{_name(task)} at {task.place} is ready"
+            event = _effect(world, volume, task, seen)
+            return _intend(volume, event, cause, _removed_at(volume, event))
         case TaskState.FAILED | TaskState.FINISHED:
             return _try_again(volume, task, seen, again)
 
@@ -53,9 +56,10 @@ def _try_again(volume: Volume, task: Task, seen: TaskSighting, again: Callable[[
     return Plan(waits=(wait(volume, reason, pause),), look_again_s=left)
 
 
-def _effect(volume: Volume, task: Task, seen: TaskSighting) -> PlannedEvent:
+def _effect(world: World, volume: Volume, task: Task, seen: TaskSighting) -> PlannedEvent:
     if task.kind is TaskKind.SETTLE:
-        return Settled(epoch=task.epoch, sealed=seen.sealed)
+        removed = tuple(r.id for r in volume.in_sync if r.id not in seen.sealed and gone_for_good(world, r))
+        return Settled(epoch=task.epoch, sealed=seen.sealed, removed=removed)
     target = volume.replica(task.target) if task.target else None
     if target is None:
         return TaskEnded(task=task.id, epoch=task.epoch, why="its target is gone")
@@ -67,8 +71,15 @@ def _end(volume: Volume, task: Task, why: str) -> Plan:
     return _intend(volume, TaskEnded(task=task.id, epoch=task.epoch, why=why), why)
 
 
-def _intend(volume: Volume, event: PlannedEvent, cause: str) -> Plan:
-    return Plan(intents=(Intent(volume=volume.uid, name=volume.name, event=event, cause=cause),))
+def _removed_at(volume: Volume, event: PlannedEvent) -> tuple[NodeName, ...]:
+    """The nodes whose being declared dead a settle without them rests on."""
+    removed = event.removed if isinstance(event, Settled) else ()
+    return tuple(r.node for r in volume.in_sync if r.id in removed)
+
+
+def _intend(volume: Volume, event: PlannedEvent, cause: str, rests_on: tuple[NodeName, ...] = ()) -> Plan:
+    intent = Intent(volume=volume.uid, name=volume.name, event=event, cause=cause, unchanged=rests_on)
+    return Plan(intents=(intent,))
 
 
 def _name(task: Task) -> str:
