@@ -4,6 +4,7 @@ The events are drawn near the truth (the record's epoch, attempts, ids) and besi
 refused ones are common; `test_every_event_is_accepted_sometimes` keeps the drawing honest.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -16,11 +17,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from shorthorn.core.invariants.step import check_step
 from shorthorn.core.invariants.volume import check_volume
 from shorthorn.core.lifecycle import law
+from shorthorn.core.lifecycle import nodes as node_law
 from shorthorn.core.lifecycle.events import (
     Base,
     CopyStarted,
+    DeathWithdrawn,
+    DeclaredDead,
     DeleteRequested,
     Expanded,
+    FenceHeld,
+    FenceStarted,
     Formed,
     ReplicaAbandoned,
     ReplicaDropped,
@@ -37,12 +43,14 @@ from shorthorn.core.lifecycle.events import (
     SpecChanged,
     TaskEnded,
 )
+from shorthorn.core.lifecycle.fencing import fence_wait_s
+from shorthorn.core.lifecycle.grounds import NO_GROUNDS, Grounds
 from shorthorn.core.lifecycle.outcome import Accepted, Refused
 from shorthorn.core.lifecycle.requests import AttachRequested, DetachRequested, UseConfirmed, UseStarted
 from shorthorn.core.lifecycle.state import State, state_of
 from shorthorn.core.model.ids import Attempt, DiskUid, Epoch, Holder, LayerId, NodeName, ReplicaId, TaskId
 from shorthorn.core.model.record import Record
-from shorthorn.core.model.volume import Mode, Spec, Volume
+from shorthorn.core.model.volume import Mode, SessionPhase, Spec, Volume
 from tests.core import examples as ex
 
 EXAMPLES = max(150, settings().max_examples)
@@ -52,6 +60,9 @@ NODES = [NodeName(f"n{i}") for i in range(1, 6)]
 REPLICAS = [ReplicaId(f"r{i}") for i in range(1, 9)]
 TASKS = [TaskId(f"t{i}") for i in range(1, 6)]
 HOLDERS = [Holder("a"), Holder("b")]
+GRANT_S = 2.0
+WAITED_S = fence_wait_s(GRANT_S)
+ALIVE = Grounds(nodes={n: ex.node(n) for n in NODES}, grant_s=GRANT_S)
 
 nodes = st.sampled_from(NODES)
 replicas = st.sampled_from(REPLICAS)
@@ -85,6 +96,16 @@ def attempt_of(volume: Volume, replica: ReplicaId) -> st.SearchStrategy[Attempt]
 
 def epochs(volume: Volume) -> st.SearchStrategy[Epoch]:
     return near(volume.epoch).map(Epoch)
+
+
+def session_epochs(volume: Volume) -> st.SearchStrategy[Epoch]:
+    return near(volume.session.epoch if volume.session else volume.epoch).map(Epoch)
+
+
+def with_node(grounds: Grounds, name: NodeName, event: DeclaredDead | DeathWithdrawn) -> Grounds:
+    node = grounds.nodes[name]
+    assert node is not None
+    return grounds._replace(nodes={**grounds.nodes, name: ex.accepted(node_law.apply_node(node, event))})
 
 
 class Draw:
@@ -158,7 +179,18 @@ def _formed(d: Draw) -> Record:
 def _started(d: Draw) -> Record:
     at = d.volume.held_at
     node = d(st.one_of(st.just(at), nodes)) if at else d(nodes)
-    return SessionStarted(epoch=d(epochs(d.volume)), node=node, machine_id="m", boot_id="b")
+    boot = d(st.sampled_from([f"b-{node}", f"b-{node}", "b-older"]))
+    return SessionStarted(epoch=d(epochs(d.volume)), node=node, machine_id=f"m-{node}", boot_id=boot)
+
+
+def _held(d: Draw) -> Record:
+    waited_s = d(st.sampled_from([WAITED_S, WAITED_S, 60.0, 0.0, -1.0, math.nan, math.inf]))
+    return FenceHeld(epoch=d(epochs(d.volume)), replica=d(known(d.volume)), waited_s=waited_s)
+
+
+def _settled(d: Draw) -> Record:
+    removed = d(st.one_of(st.just(()), members(d.volume)))
+    return Settled(epoch=d(epochs(d.volume)), sealed=d(members(d.volume)), removed=removed)
 
 
 EVENTS: dict[type, Callable[[Draw], Record]] = {
@@ -196,7 +228,11 @@ EVENTS: dict[type, Callable[[Draw], Record]] = {
     SettleStarted: lambda d: SettleStarted(
         epoch=d(epochs(d.volume)), task=d(st.sampled_from(TASKS)), place=d(nodes)
     ),
-    Settled: lambda d: Settled(epoch=d(epochs(d.volume)), sealed=d(members(d.volume))),
+    FenceStarted: lambda d: FenceStarted(
+        epoch=d(session_epochs(d.volume)), why=d(st.sampled_from(["unreachable", "unreachable", ""]))
+    ),
+    FenceHeld: _held,
+    Settled: _settled,
     CopyStarted: _copy,
     TaskEnded: _ended,
     ReplicaSynced: _synced,
@@ -233,26 +269,31 @@ def likely(v: Volume) -> list[Record]:
         if v.session or any(t.target == r.id for t in v.tasks)
     ]
     if v.session:
+        e = v.session.epoch
         events += [
-            SessionOpened(epoch=v.epoch, members=in_sync, broken=False, endpoint="nbd+unix:///v1"),
-            SessionOpened(epoch=v.epoch, members=in_sync[:1], broken=True, endpoint="nbd+unix:///v1"),
-            SessionClosed(epoch=v.epoch, clean=True, evidence="own exit"),
-            SessionClosed(epoch=v.epoch, clean=False, evidence="lock"),
+            FenceStarted(epoch=e, why="unreachable"),
+            *(FenceHeld(epoch=v.epoch, replica=r, waited_s=WAITED_S) for r in in_sync[:1]),
+            SessionOpened(epoch=e, members=in_sync, broken=False, endpoint="nbd+unix:///v1"),
+            SessionOpened(epoch=e, members=in_sync[:1], broken=True, endpoint="nbd+unix:///v1"),
+            SessionClosed(epoch=e, clean=True, evidence="own exit"),
+            SessionClosed(epoch=e, clean=False, evidence="lock"),
         ]
         events += [
             use(holder=a.holder, fs="ext4") for a in v.attachments for use in (UseStarted, UseConfirmed)
         ]
         events += [
-            ReplicaLost(epoch=v.epoch, replica=r.id, attempt=r.attempt, witness=in_sync[0])
-            for r in v.replicas
+            ReplicaLost(epoch=e, replica=r.id, attempt=r.attempt, witness=in_sync[0]) for r in v.replicas
         ]
     elif v.attachments:
         at = v.attachments[0]
-        events += [SessionStarted(epoch=next_epoch, node=at.node, machine_id="m", boot_id="b")]
+        events += [
+            SessionStarted(epoch=next_epoch, node=at.node, machine_id=f"m-{at.node}", boot_id=f"b-{at.node}")
+        ]
         events += [DetachRequested(holder=at.holder)]
     elif not v.settled:
         events += [SettleStarted(epoch=next_epoch, task=task, place=r.node) for r in v.in_sync[:1]]
         events += [Settled(epoch=v.epoch, sealed=in_sync)]
+        events += [Settled(epoch=v.epoch, sealed=in_sync[1:], removed=in_sync[:1])]
     else:
         events += [
             CopyStarted(epoch=next_epoch, task=task, source=in_sync[0], target=r.id, place=r.node)
@@ -278,6 +319,7 @@ class LawMachine(RuleBasedStateMachine):
         super().__init__()
         self.volume = ex.formed(3)
         self.past: list[Record] = []
+        self.grounds = ALIVE
 
     @rule(data=st.data(), kind=kinds)
     def something_happens(self, data: st.DataObject, kind: type) -> None:
@@ -296,10 +338,16 @@ class LawMachine(RuleBasedStateMachine):
     def something_old_happens_again(self, data: st.DataObject) -> None:
         self.take(data.draw(st.sampled_from(self.past)))
 
+    @rule(node=nodes, dead=st.booleans())
+    def someone_says_whether_a_node_is_dead(self, node: NodeName, dead: bool) -> None:
+        event = DeclaredDead(who="ann", why="burnt") if dead else DeathWithdrawn(who="ann")
+        self.grounds = with_node(self.grounds, node, event)
+
     def take(self, event: Record) -> None:
         before = self.volume
-        outcome = law.apply(before, event)  # type: ignore[arg-type]
-        assert outcome == law.apply(before, event), "apply is a function"  # type: ignore[arg-type]
+        outcome = law.apply(before, event, self.grounds)  # type: ignore[arg-type]
+        assert outcome == law.apply(before, event, self.grounds), "apply is a function"  # type: ignore[arg-type]
+        self.grounds_are_needed(before, event, outcome)
         if isinstance(outcome, Refused):
             assert outcome.why
             assert "\n" not in outcome.why
@@ -315,9 +363,31 @@ class LawMachine(RuleBasedStateMachine):
             return
         self.volume = outcome.value
         assert check_step(before, outcome.value) == []
+        self.ends_are_proven(before, event, outcome.value)
         if not isinstance(event, AttachRequested | DetachRequested):
             old = [(a.holder, a.node, a.mode) for a in before.attachments]
             assert [(a.holder, a.node, a.mode) for a in outcome.value.attachments] == old
+
+    def grounds_are_needed(self, before: Volume, event: Record, outcome: Accepted[Volume] | Refused) -> None:
+        """The answer rests on the nodes that `rests_on` names, and on no other; without any it is never bolder."""
+        named = law.rests_on(before, event)  # type: ignore[arg-type]
+        few = self.grounds._replace(nodes={n: self.grounds.nodes.get(n) for n in named})
+        assert law.apply(before, event, few) == outcome  # type: ignore[arg-type]
+        if isinstance(event, FenceStarted | FenceHeld | Settled) and isinstance(outcome, Refused):
+            assert isinstance(law.apply(before, event, NO_GROUNDS), Refused)
+
+    def ends_are_proven(self, before: Volume, event: Record, after: Volume) -> None:
+        """S7: a session ends by a word of evidence, or by a fence that began, was sealed and waited."""
+        if before.session is None or after.session is not None:
+            return
+        if isinstance(event, SessionClosed):
+            assert event.evidence
+            return
+        assert isinstance(event, FenceHeld)
+        assert before.session.phase is SessionPhase.FENCING
+        assert event.replica in [r.id for r in before.in_sync]
+        assert event.waited_s >= 1.1 * GRANT_S
+        assert not after.held_since, "A16: what follows is another hold"
 
     @invariant()
     def the_document_is_sound(self) -> None:
@@ -347,7 +417,7 @@ def test_no_maintenance_gives_a_detached_volume_a_session(data: st.DataObject) -
             event = data.draw(
                 st.sampled_from([e for e in likely(volume) if not isinstance(e, AttachRequested)])
             )
-        outcome = law.apply(volume, event)  # type: ignore[arg-type]
+        outcome = law.apply(volume, event, ALIVE)  # type: ignore[arg-type]
         if isinstance(outcome, Accepted):
             volume = outcome.value
         if volume is None:
@@ -359,11 +429,14 @@ def test_every_event_is_accepted_sometimes() -> None:
     """A property over events that are always refused would say nothing."""
     accepted: Counter[str] = Counter()
 
-    @settings(max_examples=80, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=160, deadline=None, derandomize=True, database=None)
     @given(st.data())
     def run(data: st.DataObject) -> None:
         held = ex.serving(ex.formed(3))
-        starts = [ex.created(3), ex.formed(3), held, ex.after(ex.died(held), ex.detach())]
+        closing = ex.after(held, ex.detach())
+        fenced = ex.after(closing, FenceStarted(epoch=closing.epoch, why="unreachable"))
+        starts = [ex.created(3), ex.formed(3), held, held, ex.after(ex.died(held), ex.detach()), fenced]
+        mourning = with_node(ALIVE, NODES[0], DeclaredDead(who="ann", why="burnt"))
         volume: Volume | None = data.draw(st.sampled_from(starts))
         for _ in range(40):
             if volume is None:
@@ -371,7 +444,8 @@ def test_every_event_is_accepted_sometimes() -> None:
             event = drawn(volume, data.draw(kinds), data.draw)
             if data.draw(st.integers(0, 2)):
                 event = data.draw(st.sampled_from([*likely(volume), event]))
-            outcome = law.apply(volume, event)  # type: ignore[arg-type]
+            grounds = data.draw(st.sampled_from([ALIVE, mourning]))
+            outcome = law.apply(volume, event, grounds)  # type: ignore[arg-type]
             if isinstance(outcome, Accepted) and outcome.changed:
                 accepted[type(event).__name__] += 1
                 volume = outcome.value
