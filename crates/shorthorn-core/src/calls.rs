@@ -75,6 +75,13 @@ impl<W> Calls<W> {
         Tag::from(place.generation) << 16 | Tag::from(key.0)
     }
 
+    /// It goes on when these are forgotten; they answer nothing.
+    pub fn wait(&mut self, key: Key, replicas: ReplicaSet) {
+        if let Some(call) = &mut self.places[usize::from(key.0)].call {
+            call.waiting = replicas;
+        }
+    }
+
     /// Takes note of an answer. None: nobody asked that replica under this tag.
     pub fn answered(&mut self, tag: Tag, replica: ReplicaIndex) -> Option<(Key, &mut Call<W>)> {
         let index = tag as u16;
@@ -119,12 +126,17 @@ impl<W> Calls<W> {
 
     /// Nobody is waited for any more. Returns what now has nobody left to wait for because of it.
     pub fn forget(&mut self, replica: ReplicaIndex) -> Vec<Key> {
+        self.forget_if(replica, |_| true)
+    }
+
+    /// The same, only of calls for such work.
+    pub fn forget_if(&mut self, replica: ReplicaIndex, holds: impl Fn(&W) -> bool) -> Vec<Key> {
         let mut ended = Vec::new();
         for (index, place) in self.places.iter_mut().enumerate() {
             let Some(call) = &mut place.call else {
                 continue;
             };
-            if call.waiting.remove(replica) && call.waiting.is_empty() {
+            if holds(&call.work) && call.waiting.remove(replica) && call.waiting.is_empty() {
                 ended.push(Key(index as u16));
             }
         }

@@ -16,16 +16,40 @@ pub enum Mutant {
     NoEqualise,
     /// A copy's target takes copies of an older epoch (A8).
     LateCopier,
+    /// A seal answers without a sync of what an earlier program left in the page cache (A13).
+    SealNoSync,
+    /// A change is acknowledged without a failed replica before its removal is committed and stored (Write; A3).
+    AckBeforeRemoval,
+    /// A read completes without grants (Read; B10).
+    NoGrants,
+    /// A change that one replica has no space for fails, and the others keep it (A12).
+    NospaceFails,
+    /// A joiner is needed only from the answer to ReplicaSynced on (A7).
+    JoinOnAnswer,
+    /// A joiner is not flushed before ReplicaSynced is asked (A7).
+    JoinNoFlush,
+    /// A range is copied while mirrored writes of it are under way (A9).
+    CopyOvertakes,
+    /// A read runs beside a write of its range (Ranges; A3).
+    ReadInFlight,
 }
 
 impl Mutant {
     /// Every switch with its name.
-    pub const ALL: [(Self, &'static str); 5] = [
+    pub const ALL: [(Self, &'static str); 13] = [
         (Self::NoEpochCheck, "no-epoch-check"),
         (Self::NoRangeLock, "no-range-lock"),
         (Self::AnySource, "any-source"),
         (Self::NoEqualise, "no-equalise"),
         (Self::LateCopier, "late-copier"),
+        (Self::SealNoSync, "seal-no-sync"),
+        (Self::AckBeforeRemoval, "ack-before-removal"),
+        (Self::NoGrants, "no-grants"),
+        (Self::NospaceFails, "nospace-fails"),
+        (Self::JoinOnAnswer, "join-on-answer"),
+        (Self::JoinNoFlush, "join-no-flush"),
+        (Self::CopyOvertakes, "copy-overtakes"),
+        (Self::ReadInFlight, "read-in-flight"),
     ];
 }
 

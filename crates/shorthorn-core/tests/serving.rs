@@ -164,11 +164,10 @@ fn bad_requests_are_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn a_failed_replica_ends_the_session_without_an_answer() {
-    let mut bench = Bench::serving(2);
+fn the_last_replicas_failure_ends_the_session_without_an_answer() {
+    let mut bench = Bench::serving(1);
     let write = bench.write(1, 7);
-    bench.done(0, is_write);
-    bench.disconnect(1);
+    bench.disconnect(0);
     assert_eq!(bench.result(write), None);
     assert_eq!(bench.stopped, Some(true));
     assert!(matches!(
@@ -183,13 +182,46 @@ fn a_failed_replica_ends_the_session_without_an_answer() {
 #[test]
 fn a_silent_replica_is_a_failed_one() {
     let mut bench = Bench::serving(2);
+    bench.write(1, 6);
+    bench.agree();
     let write = bench.write(1, 7);
     bench.done(0, is_write);
     bench.sleep(3900);
-    assert_eq!(bench.stopped, None);
-    bench.sleep(4200);
-    assert_eq!(bench.stopped, Some(true));
+    assert!(bench.hung_up.is_empty());
+    bench.sleep(1000);
+    assert_eq!(bench.hung_up, [1]);
     assert_eq!(bench.result(write), None);
+    assert_eq!(
+        bench.waiting(0, is_ping).len(),
+        1,
+        "r0 is to be the witness"
+    );
+}
+
+/// The first change of a region waits for the mark, which waits for a disk.
+#[test]
+fn a_mark_is_waited_for_like_a_sync() {
+    let mut bench = Bench::serving(2);
+    bench.write(1, 7);
+    bench.done(0, is_write);
+    bench.sleep(15_000);
+    assert!(bench.hung_up.is_empty());
+    bench.sleep(2000);
+    assert_eq!(bench.hung_up, [1]);
+}
+
+/// The engine's own machine stood still: the answers may wait to be read.
+#[test]
+fn an_engine_that_was_kept_from_looking_does_not_call_the_others_silent() {
+    let mut bench = Bench::serving(2);
+    bench.write(1, 6);
+    bench.agree();
+    let write = bench.write(1, 7);
+    bench.later(60_000);
+    bench.event(Event::Timer);
+    assert!(bench.hung_up.is_empty());
+    bench.agree();
+    assert!(bench.is_done(write));
 }
 
 #[test]
@@ -199,7 +231,11 @@ fn a_long_sync_is_not_silence() {
     bench.sleep(10_000);
     assert_eq!(bench.stopped, None);
     bench.sleep(10_000);
-    assert_eq!(bench.stopped, Some(true));
+    assert_eq!(
+        bench.stopped,
+        Some(true),
+        "both are silent, so nobody is left"
+    );
 }
 
 #[test]
@@ -292,7 +328,7 @@ fn what_no_replica_has_room_for_simply_fails() {
 }
 
 #[test]
-fn what_cannot_be_put_back_ends_the_session() {
+fn what_cannot_be_put_back_is_a_lost_replica() {
     let mut bench = Bench::serving(2);
     let write = bench.write(1, 7);
     bench.done(0, is_write);
@@ -300,7 +336,10 @@ fn what_cannot_be_put_back_ends_the_session() {
     bench.answer(1, is_fetch, Reply::Blocks(good(3)));
     bench.answer(0, is_write, no_space());
     assert_eq!(bench.result(write), None);
-    assert_eq!(bench.stopped, Some(true));
+    assert_eq!(bench.hung_up, [0]);
+    bench.remove("r0", 4);
+    assert_eq!(bench.result(write), Some(&Err(ClientError::NoSpace)));
+    assert_eq!(bench.stopped, None);
 }
 
 #[test]

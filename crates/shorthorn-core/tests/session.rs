@@ -535,7 +535,7 @@ fn a_leaving_replica_is_needed_until_the_others_have_stored_its_removal() {
 }
 
 #[test]
-fn a_leaving_replica_that_dies_before_the_commit_ends_the_session_and_after_it_does_not() {
+fn a_leaving_replica_may_die_before_and_after_the_commit() {
     for committed in [false, true] {
         let mut bench = Bench::serving(2);
         leave(&mut bench, "r1");
@@ -544,15 +544,43 @@ fn a_leaving_replica_that_dies_before_the_commit_ends_the_session_and_after_it_d
             bench.commit(4);
         }
         bench.disconnect(1);
-        assert_eq!(bench.stopped.is_some(), !committed);
-        if committed {
-            let write = bench.write(1, 7);
-            bench.done(0, is_write);
-            assert_eq!(bench.result(write), None);
-            bench.agree();
-            assert!(bench.is_done(write));
+        assert_eq!(bench.stopped, None);
+        let write = bench.write(1, 7);
+        bench.done(0, is_write);
+        assert_eq!(bench.result(write), None);
+        if !committed {
+            bench.commit(4);
         }
+        assert_eq!(bench.result(write), None);
+        bench.agree();
+        assert!(bench.is_done(write));
     }
+}
+
+/// One that dies while it flushes before it leaves is a failure: it needs a witness after that.
+#[test]
+fn a_leaving_replica_that_dies_before_the_ask_needs_a_witness() {
+    let mut bench = Bench::serving(2);
+    leave(&mut bench, "r1");
+    bench.disconnect(1);
+    bench.done(0, is_flush);
+    assert!(bench.asked.is_empty(), "the flush was sent before");
+    bench.remove("r1", 4);
+    let write = bench.write(1, 7);
+    bench.done(0, is_write);
+    assert!(bench.is_done(write));
+}
+
+/// A failure goes first; the leave is carried out afterwards, with the others as they are then.
+#[test]
+fn a_failure_puts_a_leave_off() {
+    let mut bench = Bench::serving(3);
+    leave(&mut bench, "r1");
+    bench.disconnect(2);
+    bench.agree();
+    bench.remove("r2", 4);
+    bench.agree();
+    assert_eq!(bench.lost(), Some(("r1".to_owned(), "r0".to_owned())));
 }
 
 /// S5.

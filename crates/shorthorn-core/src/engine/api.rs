@@ -47,6 +47,16 @@ pub enum ClientOp {
     BlockStatus,
 }
 
+impl ClientOp {
+    /// On every disk before the answer, by the client's wish.
+    pub fn fua(&self) -> bool {
+        matches!(
+            self,
+            Self::Write { fua: true, .. } | Self::Zero { fua: true, .. }
+        )
+    }
+}
+
 /// A client's request, done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientAnswer {

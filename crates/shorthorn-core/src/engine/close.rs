@@ -49,8 +49,8 @@ impl Engine {
     /// Something was decided: if it was the last, the close goes on.
     pub(super) fn drained(&mut self, now: Nanos, out: &mut Vec<Effect>) {
         let busy = self.client_calls > 0 || self.repairs > 0 || !self.marks.is_quiet();
-        // A removal that is committed is finished first: its replica may be gone already.
-        if !matches!(self.state, State::Draining) || busy || self.leave.is_under_way() {
+        // A removal is finished first: its replica may be gone already.
+        if !matches!(self.state, State::Draining) || busy || self.removals.is_pending() {
             return;
         }
         self.enter(State::Closing);

@@ -5,11 +5,15 @@ use shorthorn_wire::message::Request;
 use super::Engine;
 use super::api::Effect;
 use super::work::Work;
+use crate::mutants::{self, Mutant};
 use crate::{Nanos, ReplicaSet};
 
 impl Engine {
     /// Needed replicas whose grant has ended by now.
     pub(super) fn stale(&self, now: Nanos) -> ReplicaSet {
+        if mutants::active(Mutant::NoGrants) {
+            return ReplicaSet::EMPTY;
+        }
         self.older(now, Nanos::from_millis(self.order.grant_ms))
     }
 
@@ -33,7 +37,9 @@ impl Engine {
 
     /// Asks these for a grant, but who is asked already.
     pub(super) fn ping(&mut self, now: Nanos, replicas: ReplicaSet, out: &mut Vec<Effect>) {
-        let ask = replicas.without(self.pinging);
+        let ask = replicas
+            .without(self.pinging)
+            .without(self.removals.failed());
         if !ask.is_empty() {
             self.pinging = self.pinging.union(ask);
             self.call(now, Work::Ping, ask, Request::Ping, out);

@@ -47,12 +47,14 @@ impl Regions {
         }
     }
 
-    /// Every region of a range that is not empty.
-    pub fn insert_range(&mut self, offset: u64, length: u64) {
+    /// Every region of a range that is not empty. True: one is new.
+    pub fn insert_range(&mut self, offset: u64, length: u64) -> bool {
+        let before = self.count;
         let last = (offset + length - 1) / REGION_BYTES;
         for region in offset / REGION_BYTES..=last {
             self.insert(region);
         }
+        self.count > before
     }
 
     /// Of a replica's answer; what lies past the end is left out.
@@ -136,10 +138,10 @@ impl Marks {
         &mut self.dirty
     }
 
-    /// A change of this range begins.
-    pub fn begin(&mut self, offset: u64, length: u64) {
-        self.dirty.insert_range(offset, length);
+    /// A change of this range begins. True: a replica has to mark it first.
+    pub fn begin(&mut self, offset: u64, length: u64) -> bool {
         self.changing += 1;
+        self.dirty.insert_range(offset, length)
     }
 
     /// A change is decided everywhere.

@@ -14,10 +14,10 @@ use shorthorn_wire::{BLOCK_BYTES, REGION_BYTES};
 use super::Engine;
 use super::api::{ClientAnswer, ClientError, Effect};
 use super::requests::blocks_of;
-use super::work::{ClientCall, Mend, Step, Work};
+use super::work::{Change, ClientCall, Mend, Step, Work};
 use crate::blocks;
 use crate::calls::Key;
-use crate::post::complaint;
+use crate::mutants::{self, Mutant};
 use crate::{Nanos, ReplicaIndex, ReplicaSet};
 
 /// A part of a chunk that is one change: where it begins and what it becomes.
@@ -79,16 +79,23 @@ impl Engine {
         &mut self,
         now: Nanos,
         key: Key,
-        fua: bool,
         tally: Tally,
         out: &mut Vec<Effect>,
     ) {
+        // Who refused it and failed then: what it said counts until its removal is stored, and then for nothing.
+        let gone = tally.full.union(tally.bad).both(self.removals.failed());
+        if !gone.is_empty() {
+            return self.calls.wait(key, gone);
+        }
         // Who has left meanwhile does not count.
         let applied = tally.applied.both(self.needed);
         let full = tally.full.both(self.needed);
         let bad = tally.bad.both(self.needed);
         if full.is_empty() && bad.is_empty() {
             return self.finish(now, key, Ok(ClientAnswer::Done), out);
+        }
+        if mutants::active(Mutant::NospaceFails) && !full.is_empty() {
+            return self.finish(now, key, Err(ClientError::NoSpace), out);
         }
         let (sources, to, result) = match (full.is_empty(), applied.is_empty()) {
             (false, _) => (full, applied, Err(ClientError::NoSpace)),
@@ -100,11 +107,14 @@ impl Engine {
         };
         let (first, _) = blocks_of(call.offset, call.length);
         let offset = first * u64::from(BLOCK_BYTES);
+        let Step::Change(Change { op, .. }) = std::mem::replace(&mut call.step, Step::Flush) else {
+            return;
+        };
         call.step = Step::Mend(Mend {
             sources,
             to,
             result,
-            fua,
+            op,
             offset,
             length: 0,
             pieces: None,
@@ -115,7 +125,7 @@ impl Engine {
     /// Fetches the chunk at the mend's offset; at the end the client is told.
     fn mend_chunk(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
         let needed = self.needed;
-        let reachable = needed.without(self.leave.down());
+        let reachable = needed.without(self.removals.failed());
         let Some(call) = self.client_mut(key) else {
             return;
         };
@@ -135,9 +145,9 @@ impl Engine {
         mend.length = length;
         mend.pieces = None;
         let Some(from) = sources.both(reachable).first() else {
-            // Their content went with them: who applied the change differs from who did not.
-            let why = "all that had its content left while a change was made whole".to_owned();
-            return self.end(now, false, why, out);
+            // Their content went with them: those that are left become equal by the change itself.
+            let op = mend.op.clone();
+            return self.send_change(now, key, op, false, out);
         };
         let request = Request::Fetch { offset, length };
         self.send(now, key, ReplicaSet::only(from), request, out);
@@ -166,7 +176,7 @@ impl Engine {
                 mend.pieces = pieces(mend.offset, &content);
                 if mend.pieces.is_none() {
                     let why = "a bad block keeps it from being made equal";
-                    return self.fail(now, replica, why, out);
+                    return self.fail_call(now, key, replica, why, out);
                 }
                 self.mend_piece(now, key, out);
             }
@@ -175,7 +185,7 @@ impl Engine {
                     self.mend_piece(now, key, out);
                 }
             }
-            (reply, _) => self.fail(now, replica, &complaint(&reply), out),
+            (reply, _) => self.fail_reply(now, key, replica, &reply, out),
         }
     }
 
@@ -185,7 +195,7 @@ impl Engine {
         let Some(Step::Mend(mend)) = self.client_mut(key).map(|call| &mut call.step) else {
             return;
         };
-        let (to, fua) = (mend.to.both(needed), mend.fua);
+        let (to, fua) = (mend.to.both(needed), mend.op.fua());
         let piece = mend.pieces.as_mut().and_then(Vec::pop);
         let Some(piece) = piece.filter(|_| !to.is_empty()) else {
             mend.offset += u64::from(mend.length);

@@ -1,30 +1,29 @@
 //! One session of one volume: seal, equalise, open, serve, close (docs/protocol.md).
 //!
 //! The engine never does I/O and never decides who is in-sync: it asks the record, and needs every replica that the record
-//! may count as in-sync. A needed replica that fails ends the session, unclean; a new one opens without it. See [`Event`]
-//! for how a program drives it.
+//! may count as in-sync. A member that fails is removed before anything is acknowledged without it; the session ends, unclean,
+//! when nobody is left to go on with. See [`Event`] for how a program drives it.
 //!
 //! One struct owns all state; each file here is one of its concerns, in the order of a session's life: `open`, `requests`
-//! (with `reads`, `grants`, `mend`, `repair`), `marks`, `leave`, `close`. `silence` and `timer` are about time alone.
+//! (with `reads`, `grants`, `strict`, `mend`, `repair`), `marks`, `removal`, `close`. `silence` and `timer` are about time alone.
 
 mod api;
 mod asks;
 mod close;
 mod grants;
-mod leave;
 mod marks;
 mod mend;
 mod open;
 mod reads;
+mod removal;
 mod repair;
 mod replies;
 mod requests;
 mod silence;
 mod status;
+mod strict;
 mod timer;
 mod work;
-
-use std::collections::VecDeque;
 
 use shorthorn_wire::agent::{Answer, Ask, SessionOrder, Target};
 use shorthorn_wire::frame::RUNS_MAX;
@@ -43,8 +42,9 @@ use crate::sealer::{Identity, Sealer};
 use crate::{BadOrder, Nanos, ReplicaIndex, ReplicaSet};
 
 use asks::Asks;
-use leave::Leave;
 use marks::Marks;
+use removal::Removals;
+use strict::Rounds;
 use work::Work;
 
 /// Where the session is. Changed only through [`Engine::enter`], and only from earlier to later.
@@ -96,7 +96,7 @@ pub struct Engine {
     seq: Sequence,
     ranges: Ranges<Key>,
     marks: Marks,
-    leave: Leave,
+    removals: Removals,
     /// Until the record has answered: all that were sealed were torn, and marks existed. From then on: nobody is served.
     broken: bool,
     /// A close was ordered before the session was open.
@@ -108,6 +108,8 @@ pub struct Engine {
     granted: Vec<Option<Nanos>>,
     /// Have a ping under way.
     pinging: ReplicaSet,
+    /// Of pings, for strict reads.
+    rounds: Rounds,
     /// Reads that have their data and wait for grants.
     awaiting: Vec<Key>,
     /// For each target: reads under way.
@@ -127,6 +129,8 @@ pub struct Engine {
     bound: Option<Nanos>,
     /// Unanswered requests are looked at then.
     silence: Option<Nanos>,
+    /// The last look at them came too late to count.
+    kept: bool,
     /// The last [`Effect::WakeAt`], until it came.
     armed: Option<Nanos>,
     /// The last [`Effect::Status`].
@@ -159,12 +163,13 @@ impl Engine {
             seq: 0,
             ranges: Ranges::default(),
             marks: Marks::of(order.document.size),
-            leave: Leave::default(),
+            removals: Removals::default(),
             broken: false,
             close_wanted: false,
             closed: ReplicaSet::EMPTY,
             granted: vec![None; targets],
             pinging: ReplicaSet::EMPTY,
+            rounds: Rounds::default(),
             awaiting: Vec::new(),
             reading: vec![0; targets],
             client_calls: 0,
@@ -175,6 +180,7 @@ impl Engine {
             grace: None,
             bound: None,
             silence: None,
+            kept: false,
             armed: None,
             told: None,
             sealer,
@@ -241,12 +247,14 @@ impl Engine {
             (Ask::SessionOpened { .. }, Err(why)) => {
                 self.exit(false, format!("the record refused to open: {why}"), out);
             }
-            (Ask::ReplicaLost { .. }, Ok(record)) => {
-                self.leave_committed(now, record.document, out)
-            }
-            (Ask::ReplicaLost { .. }, Err(why)) => {
-                let why = format!("the record refused a removal: {why}");
-                self.end(now, false, why, out);
+            (Ask::ReplicaLost { replica, .. }, outcome) => {
+                let Some(replica) = self.sealer.find(&replica) else {
+                    return;
+                };
+                match outcome {
+                    Ok(record) => self.removal_committed(now, replica, record.document, out),
+                    Err(why) => self.removal_refused(now, replica, &why, out),
+                }
             }
             (Ask::ReplicaSynced { .. }, _) => {}
             (Ask::SessionClosed { .. }, _) => self.ended(out),
@@ -286,7 +294,7 @@ impl Engine {
         out: &mut Vec<Effect>,
     ) {
         let tag = self.calls.send(key, to, now);
-        for replica in to.without(self.leave.down()).iter() {
+        for replica in to.without(self.removals.failed()).iter() {
             out.send(replica, tag, request.clone());
         }
         if self.silence.is_none() {
@@ -300,7 +308,7 @@ impl Engine {
         self.call(now, work, self.needed, request, out);
     }
 
-    /// A clear on every needed replica. What is too much for one request follows when it is done (`clear_rest`).
+    /// A clear on every member. What is too much for one request follows when it is done (`clear_rest`).
     fn clear(
         &mut self,
         now: Nanos,
@@ -313,16 +321,21 @@ impl Engine {
         self.marks
             .keep_rest(regions.split_off(regions.len().min(RUNS_MAX)));
         let request = Request::Clear { m, seq, regions };
-        self.call(now, work, self.needed, request, out);
+        let members = self.needed.without(self.removals.committed());
+        self.call(now, work, members, request, out);
     }
 
-    /// A needed replica failed: the session ends, unclean.
-    fn fail(&mut self, now: Nanos, replica: ReplicaIndex, why: &str, out: &mut Vec<Effect>) {
+    /// The record's answers may overtake each other: only a newer document counts.
+    fn adopt(&mut self, document: Document) {
+        let version = |document: &Document| (document.era, document.version);
+        if version(&document) > version(&self.document) {
+            self.document = document;
+        }
+    }
+
+    /// Something about a replica, for people.
+    fn named(&self, replica: ReplicaIndex, why: &str) -> String {
         let target = self.sealer.target(replica);
-        let why = format!("{} on {}: {why}", target.replica, target.node);
-        self.end(now, false, why, out);
+        format!("{} on {}: {why}", target.replica, target.node)
     }
 }
-
-/// Replicas in the order in which they are to leave, kept small by their number.
-type Queue = VecDeque<ReplicaIndex>;

@@ -51,7 +51,6 @@ impl Engine {
             State::Sealing => self.unsealed(now, replica, why, out),
             State::Closing if self.closed.contains(replica) => self.sealer.ended(replica),
             State::New | State::Ending { .. } | State::Over => {}
-            _ if self.leave.goes_down(replica) => self.sealer.ended(replica),
             _ => {
                 // It ended by itself: nothing to hang up.
                 self.sealer.ended(replica);
@@ -257,7 +256,8 @@ impl Engine {
 
     /// A member has stored it.
     pub(super) fn stored(&mut self, now: Nanos, out: &mut Vec<Effect>) {
-        if self.calls.len() > 0 {
+        let storing = |call: &Work| matches!(call, Work::Open);
+        if self.calls.iter().any(|(_, call)| storing(&call.work)) {
             return;
         }
         self.marks.rest(now);
@@ -274,7 +274,7 @@ impl Engine {
             let endpoint = self.order.endpoint.clone();
             out.push(Effect::Serve { endpoint });
         }
-        self.next_leave(now, out);
+        self.next_removal(now, out);
         self.tell_status(out);
     }
 }

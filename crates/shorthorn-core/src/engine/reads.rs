@@ -7,7 +7,6 @@ use super::api::{ClientAnswer, ClientError, ClientOp, Effect};
 use super::requests::blocks_of;
 use super::work::{Found, Read, Step, Work};
 use crate::calls::Key;
-use crate::post::complaint;
 use crate::{Nanos, ReplicaIndex, ReplicaSet};
 
 impl Engine {
@@ -20,12 +19,14 @@ impl Engine {
         out: &mut Vec<Effect>,
     ) {
         self.refresh_grants(now, out);
+        let round = self.join_round(now, out);
         let Some(from) = self.reader(ReplicaSet::EMPTY) else {
             return;
         };
         if let Some(step) = self.step_mut(key) {
             *step = Step::Read(Read {
                 extents,
+                round,
                 from,
                 tried: ReplicaSet::EMPTY,
                 found: None,
@@ -36,7 +37,7 @@ impl Engine {
 
     /// Who is to be read: the local one, else who has least to read; never one whose removal was asked, if it can be helped.
     fn reader(&self, tried: ReplicaSet) -> Option<ReplicaIndex> {
-        let staying = self.needed.without(self.leave.leaving()).without(tried);
+        let staying = self.needed.without(self.removals.leaving()).without(tried);
         if let Some(local) = staying.both(self.local).first() {
             return Some(local);
         }
@@ -73,7 +74,6 @@ impl Engine {
         reply: Reply,
         out: &mut Vec<Effect>,
     ) {
-        self.reading[replica.index()] -= 1;
         let Some(Work::Client(call)) = self.calls.get_mut(key).map(|call| &mut call.work) else {
             return;
         };
@@ -90,11 +90,13 @@ impl Engine {
             {
                 read.tried.insert(replica);
                 let tried = read.tried;
+                self.reading[replica.index()] -= 1;
                 return self.corrupt(now, key, replica, bad, tried, out);
             }
-            (_, reply) => return self.fail(now, replica, &complaint(&reply), out),
+            (_, reply) => return self.fail_reply(now, key, replica, &reply, out),
         };
         read.found = Some(found);
+        self.reading[replica.index()] -= 1;
         self.complete_read(now, key, out);
     }
 
@@ -143,13 +145,14 @@ impl Engine {
     /// The data came, now or before: it goes to the client if every needed replica's grant stands.
     fn complete_read(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
         let stale = self.stale(now);
-        if !stale.is_empty() {
-            self.awaiting.push(key);
-            return self.ping(now, stale, out);
-        }
+        let finished = self.rounds.finished();
         let Some(Step::Read(read)) = self.step_mut(key) else {
             return;
         };
+        if !stale.is_empty() || read.round > finished {
+            self.awaiting.push(key);
+            return self.ping(now, stale, out);
+        }
         let answer = match read.found.take() {
             Some(Found::Data(data)) => ClientAnswer::Data(data),
             Some(Found::Extents(extents)) => ClientAnswer::Extents(extents),

@@ -11,7 +11,6 @@ use super::requests::blocks_of;
 use super::work::{Repair, Work};
 use crate::blocks;
 use crate::calls::{CALLS_MAX, Key};
-use crate::post::complaint;
 use crate::{Nanos, ReplicaIndex, ReplicaSet};
 
 /// Repairs at once; what is found beyond is found again by the next read.
@@ -54,7 +53,7 @@ impl Engine {
 
     /// It has its range, or the last one asked has the block bad too: the next is asked.
     pub(super) fn begin_repair(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
-        let (needed, leaving) = (self.needed, self.leave.leaving());
+        let (needed, leaving) = (self.needed, self.removals.leaving());
         let Some(repair) = self.repair_mut(key) else {
             return;
         };
@@ -112,7 +111,7 @@ impl Engine {
                     self.end_repair(now, key, out);
                 }
             }
-            reply => self.fail(now, replica, &complaint(&reply), out),
+            reply => self.fail_reply(now, key, replica, &reply, out),
         }
     }
 

@@ -6,7 +6,6 @@ use super::Engine;
 use super::api::Effect;
 use super::work::Work;
 use crate::calls::Key;
-use crate::post::complaint;
 use crate::{Nanos, ReplicaIndex};
 
 impl Engine {
@@ -19,6 +18,10 @@ impl Engine {
         reply: Reply,
         out: &mut Vec<Effect>,
     ) {
+        if self.removals.failed().contains(replica) {
+            // It is never counted again.
+            return;
+        }
         let Some((key, call)) = self.calls.answered(tag, replica) else {
             // Of a call that was given up with its replica.
             return;
@@ -36,23 +39,27 @@ impl Engine {
             }
             Work::Equalise(_) => self.equalise_reply(now, key, replica, reply, last, out),
             _ if reply == Reply::Done => {
-                self.noted(key, replica);
+                self.noted(key, replica, out);
                 if last {
                     self.completed(now, key, out);
                 }
             }
-            _ => self.fail(now, replica, &complaint(&reply), out),
+            _ => self.fail_reply(now, key, replica, &reply, out),
         }
         self.complete_reads(now, out);
     }
 
     /// One of several has done what was asked.
-    fn noted(&mut self, key: Key, replica: ReplicaIndex) {
+    fn noted(&mut self, key: Key, replica: ReplicaIndex, out: &mut Vec<Effect>) {
         match self.calls.get_mut(key).map(|call| &call.work) {
             Some(Work::Ping) => {
                 self.pinging.remove(replica);
             }
             Some(Work::Close) => self.closed.insert(replica),
+            Some(Work::Witness(turn)) => {
+                let turn = *turn;
+                self.witnessed(turn, replica, out);
+            }
             _ => {}
         }
     }
@@ -72,8 +79,9 @@ impl Engine {
             Some(Work::Open) => self.stored(now, out),
             Some(Work::MarksFlush) => self.marks_flushed(now, out),
             Some(Work::MarksClear) => self.marks_cleared(now, out),
-            Some(Work::LeaveFlush) => self.leave_flushed(out),
-            Some(Work::LeaveMember) => self.leave_stored(now, out),
+            Some(Work::LeaveFlush(turn)) => self.leave_flushed(turn, out),
+            Some(Work::RemovalStore(turn)) => self.removal_stored(now, turn, out),
+            Some(Work::Round) => self.round_finished(now, out),
             Some(Work::CloseFlush) => self.close_flushed(now, out),
             Some(Work::CloseClear) => self.close_cleared(now, out),
             Some(Work::Close) => self.close_told(now, out),

@@ -5,10 +5,9 @@ use shorthorn_wire::{BLOCK_BYTES, PAYLOAD_BYTES_MAX};
 
 use super::api::{ClientAnswer, ClientError, ClientId, ClientOp, ClientRequest, Effect};
 use super::mend::Tally;
-use super::work::{ClientCall, Step, Work};
+use super::work::{Change, ClientCall, Step, Work};
 use super::{Engine, State};
 use crate::calls::{CALLS_MAX, Key};
-use crate::post::complaint;
 use crate::{Nanos, ReplicaIndex};
 
 /// Requests of clients that are taken at once. Far above any useful depth; bounds what a request has to be compared with.
@@ -114,24 +113,47 @@ impl Engine {
         let Step::Queued(op) = std::mem::replace(&mut call.step, Step::Flush) else {
             return;
         };
-        let seq = self.seq + 1;
-        let (fua, request) = match op {
+        match op {
             ClientOp::Flush => {
                 let request = Request::Flush { seq: self.seq };
-                return self.send(now, key, self.needed, request, out);
+                self.send(now, key, self.needed, request, out);
             }
-            ClientOp::Read => return self.begin_read(now, key, false, out),
-            ClientOp::BlockStatus => return self.begin_read(now, key, true, out),
+            ClientOp::Read => self.begin_read(now, key, false, out),
+            ClientOp::BlockStatus => self.begin_read(now, key, true, out),
+            change => {
+                let marks = self.marks.begin(offset, length);
+                self.send_change(now, key, change, marks, out);
+            }
+        }
+    }
+
+    /// A change goes to every needed replica, under a new number. `marks`: it has to be marked first.
+    pub(super) fn send_change(
+        &mut self,
+        now: Nanos,
+        key: Key,
+        op: ClientOp,
+        marks: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(Work::Client(call)) = self.calls.get_mut(key).map(|call| &mut call.work) else {
+            return;
+        };
+        let (offset, length) = (call.offset, call.length);
+        let seq = self.seq + 1;
+        let (request, fua) = match &op {
             ClientOp::Write { data, fua } => {
+                let (data, fua) = (data.clone(), *fua);
                 let request = Request::Write {
                     seq,
                     offset,
                     data,
                     fua,
                 };
-                (fua, request)
+                (request, fua)
             }
             ClientOp::Zero { punch, fua } => {
+                let (punch, fua) = (*punch, *fua);
                 let request = Request::Zero {
                     seq,
                     offset,
@@ -139,13 +161,16 @@ impl Engine {
                     punch,
                     fua,
                 };
-                (fua, request)
+                (request, fua)
             }
+            _ => return,
         };
-        let tally = Tally::default();
-        call.step = Step::Change { fua, tally };
+        call.step = Step::Change(Change {
+            op,
+            syncs: fua || marks,
+            tally: Tally::default(),
+        });
         self.seq = seq;
-        self.marks.begin(offset, length);
         self.send(now, key, self.needed, request, out);
     }
 
@@ -166,19 +191,19 @@ impl Engine {
             return;
         };
         match (&mut client.step, reply) {
-            (Step::Change { tally, .. }, Reply::Done) => tally.applied.insert(replica),
+            (Step::Change(change), Reply::Done) => change.tally.applied.insert(replica),
             (
-                Step::Change { tally, .. },
+                Step::Change(change),
                 Reply::Failed {
                     why: Failure::NoSpace,
                     ..
                 },
-            ) => tally.full.insert(replica),
-            (Step::Change { tally, .. }, Reply::Corrupt { .. }) => tally.bad.insert(replica),
+            ) => change.tally.full.insert(replica),
+            (Step::Change(change), Reply::Corrupt { .. }) => change.tally.bad.insert(replica),
             (Step::Flush, Reply::Done) => {}
             (Step::Read(_), reply) => return self.read_reply(now, key, replica, reply, out),
             (Step::Mend(_), reply) => return self.mend_reply(now, key, replica, reply, out),
-            (_, reply) => return self.fail(now, replica, &complaint(&reply), out),
+            (_, reply) => return self.fail_reply(now, key, replica, &reply, out),
         }
         if last {
             self.client_completed(now, key, out);
@@ -196,9 +221,9 @@ impl Engine {
         match &client.step {
             Step::Queued(_) => {}
             Step::Flush => self.finish(now, key, Ok(ClientAnswer::Done), out),
-            Step::Change { fua, tally } => {
-                let (fua, tally) = (*fua, *tally);
-                self.change_decided(now, key, fua, tally, out);
+            Step::Change(change) => {
+                let tally = change.tally;
+                self.change_decided(now, key, tally, out);
             }
             Step::Read(_) => self.read_deserted(now, key, out),
             Step::Mend(_) => self.mend_deserted(now, key, out),
@@ -216,7 +241,7 @@ impl Engine {
         let Some(Work::Client(call)) = self.calls.remove(key) else {
             return;
         };
-        if matches!(call.step, Step::Change { .. } | Step::Mend(_)) {
+        if matches!(call.step, Step::Change(_) | Step::Mend(_)) {
             self.marks.decided(now);
         }
         self.forget_client(&call);

@@ -41,7 +41,13 @@ impl Engine {
     }
 
     fn waits_for(&self) -> Option<String> {
+        let removal = self.removal_waits_for();
         match &self.state {
+            State::Storing | State::Serving | State::Draining | State::Closing
+                if removal.is_some() =>
+            {
+                removal
+            }
             State::Sealing => Some(self.sealer.explain(self.missing())),
             State::Opening => Some("the record's answer to SessionOpened".to_owned()),
             State::Broken => Some(

@@ -33,10 +33,14 @@ pub(super) enum Work {
     MarksFlush,
     /// Marks: the clear.
     MarksClear,
+    /// For strict reads: everybody answers something sent after they came.
+    Round,
     /// Leave: the others flush.
-    LeaveFlush,
-    /// Leave: the others store the new membership.
-    LeaveMember,
+    LeaveFlush(u64),
+    /// A failure: the others are asked for a sign of life, in this turn.
+    Witness(u64),
+    /// A removal: the others store the new membership.
+    RemovalStore(u64),
     /// Close, step by step.
     CloseFlush,
     /// Close: no mark is left.
@@ -56,12 +60,26 @@ impl Work {
                 large
                     || matches!(
                         step,
-                        Step::Flush | Step::Change { fua: true, .. } | Step::Mend(_)
+                        Step::Flush | Step::Change(Change { syncs: true, .. }) | Step::Mend(_)
                     )
             }
             // A copy's first step makes a mark durable, so equalising and repairs wait for the disk too.
-            Self::Hello | Self::Probe | Self::Ping => false,
+            Self::Hello | Self::Probe | Self::Ping | Self::Round | Self::Witness(_) => false,
             _ => true,
+        }
+    }
+
+    /// Another can be asked instead, or it means nothing without who was asked: it does not wait for that one's removal.
+    pub fn lets_go(&self) -> bool {
+        match self {
+            Self::Client(call) => match &call.step {
+                Step::Read(_) => true,
+                Step::Mend(mend) => mend.pieces.is_none(),
+                _ => false,
+            },
+            Self::Repair(repair) => !repair.writing,
+            Self::Ping | Self::Witness(_) | Self::RemovalStore(_) => true,
+            _ => false,
         }
     }
 }
@@ -87,13 +105,20 @@ pub(super) enum Step {
     Queued(ClientOp),
     Read(Read),
     /// A write or zero is under way.
-    Change {
-        fua: bool,
-        tally: Tally,
-    },
+    Change(Change),
     /// A change that only some applied is made whole.
     Mend(Mend),
     Flush,
+}
+
+/// A write or zero under way.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// What it is; sent once more when who kept it from being decided is gone.
+    pub op: ClientOp,
+    /// It waits for a disk: by its own wish, or for a mark.
+    pub syncs: bool,
+    pub tally: Tally,
 }
 
 /// A read or block status under way.
@@ -101,6 +126,8 @@ pub(super) enum Step {
 pub(super) struct Read {
     /// Block status.
     pub extents: bool,
+    /// Strict: the round of pings that must be over.
+    pub round: u64,
     pub from: ReplicaIndex,
     /// Who has a bad block there.
     pub tried: ReplicaSet,
@@ -124,7 +151,8 @@ pub(super) struct Mend {
     pub to: ReplicaSet,
     /// What the client is told afterwards.
     pub result: Result<ClientAnswer, ClientError>,
-    pub fua: bool,
+    /// The change.
+    pub op: ClientOp,
     /// The chunk under way, bytes; whole blocks inside one region.
     pub offset: u64,
     pub length: u32,

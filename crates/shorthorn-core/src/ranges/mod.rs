@@ -21,7 +21,11 @@ struct Entry<K> {
 
 impl<K> Entry<K> {
     fn conflicts<L>(&self, other: &Entry<L>) -> bool {
-        (self.changes || other.changes)
+        let change = match mutants::active(Mutant::ReadInFlight) {
+            true => self.changes && other.changes,
+            false => self.changes || other.changes,
+        };
+        change
             && self.first < other.end
             && other.first < self.end
             && !mutants::active(Mutant::NoRangeLock)

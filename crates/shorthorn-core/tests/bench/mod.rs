@@ -309,6 +309,43 @@ impl Bench {
         self.event(Event::Answer { id, answer });
     }
 
+    /// The last ask, if it is one for a removal: who, and the witness.
+    pub fn lost(&self) -> Option<(String, String)> {
+        match &self.asked.last()?.1 {
+            Ask::ReplicaLost {
+                replica, witness, ..
+            } => Some((replica.clone(), witness.clone())),
+            _ => None,
+        }
+    }
+
+    /// A removal is carried out: somebody is a witness, the record commits it, and the others store it.
+    pub fn remove(&mut self, replica: &str, m: u64) {
+        while let Some(to) = self.sent.iter().find(|sent| is_ping(&sent.request)) {
+            self.done(to.to, is_ping);
+        }
+        let lost = self.lost().map(|(lost, _)| lost);
+        assert_eq!(lost.as_deref(), Some(replica));
+        self.commit(m);
+        while let Some(to) = self.sent.iter().find(|sent| is_member(&sent.request)) {
+            self.done(to.to, is_member);
+        }
+    }
+
+    pub fn waits_for(&self) -> String {
+        let status = self.status.as_ref();
+        status
+            .and_then(|status| status.waits_for.clone())
+            .unwrap_or_default()
+    }
+
+    pub fn needed(&self) -> Vec<String> {
+        self.status
+            .as_ref()
+            .map(|status| status.needed.clone())
+            .unwrap_or_default()
+    }
+
     pub fn call_from(&mut self, client: u64, offset: u64, length: u64, op: ClientOp) -> u64 {
         self.next_cookie += 1;
         let cookie = self.next_cookie;
@@ -358,6 +395,10 @@ pub fn is_write(request: &Request) -> bool {
 
 pub fn is_ping(request: &Request) -> bool {
     matches!(request, Request::Ping)
+}
+
+pub fn is_member(request: &Request) -> bool {
+    matches!(request, Request::Member(_))
 }
 
 pub fn is_flush(request: &Request) -> bool {
