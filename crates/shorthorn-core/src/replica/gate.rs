@@ -11,6 +11,7 @@ use super::api::{ConnId, Durable, Effect, Outcome, Token, Work};
 use super::content::reply_to;
 use super::guard::{ends_older, refused};
 use super::machine::{Held, Replica};
+use crate::mutants::{self, Mutant};
 
 /// What is being recorded.
 #[derive(Debug)]
@@ -88,7 +89,8 @@ impl Replica {
         let document = Some(seal.document);
         self.begin(Gate {
             drain: true,
-            sync: true,
+            // A program that died may have left what nobody synced (A13).
+            sync: !mutants::active(Mutant::SealNoSync),
             ..Gate::new(conn, tag, next, document, then)
         });
     }
