@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.cluster import START_S, Cluster
+from tests.support.cluster import START_S, Cluster, lives
 
 
 class ApartCluster(Cluster):
@@ -56,13 +56,13 @@ class ApartCluster(Cluster):
 
     def lose_power(self, *names: str) -> None:
         """Everything of these nodes dies at once."""
-        victims = [pid for name in names for pid in self.pids(rf"--name {name} |nodes/{name}/")]
+        victims = [pid for name in names for pid in self.of_node(name)]
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
         for name in names:
             self._agents.pop(name).wait()
             self._boots[name] += 1
-        self.wait(lambda: not any(_lives(pid) for pid in victims), f"{', '.join(names)} are dark", 10)
+        self.wait(lambda: not any(lives(pid) for pid in victims), f"{', '.join(names)} are dark", 10)
 
     def start_dark(self) -> None:
         """Start every node that is dark, and wait until all are heard."""
@@ -70,11 +70,6 @@ class ApartCluster(Cluster):
             if f"n{i}" not in self._agents:
                 self.start_node(f"n{i}")
         self.wait(lambda: self._reachable() >= self._nodes, "every node is heard", START_S)
-
-    def layers(self, node: str, volume: str) -> list[Path]:
-        """The data and checksum files of a volume's replica on a node."""
-        replica = next(r["id"] for r in self.volume(volume)["replicas"] if r["node"] == node)
-        return sorted((self.data / "nodes" / node / "disks" / "d1").glob(f"**/{replica}/layers/*"))
 
     def end(self) -> None:
         """As for every cluster, and the server with it."""
@@ -91,11 +86,3 @@ class ApartCluster(Cluster):
                 stderr=file,
                 process_group=0,
             )
-
-
-def _lives(pid: int) -> bool:
-    """Not even as a zombie that waits for its parent."""
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False

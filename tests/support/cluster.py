@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -200,12 +200,49 @@ class Cluster:
                 found.append(int(process.name))
         return sorted(found)
 
+    def of_node(self, name: str) -> list[int]:
+        """Every process of a node: agent, engines, replica programs."""
+        return self.pids(rf"--name {name} |nodes/{name}/")
+
+    def kill(self, pattern: str, number: signal.Signals = signal.SIGKILL) -> list[int]:
+        """Signal every process of this cluster whose command line matches; there must be one. Their pids."""
+        victims = self.pids(pattern)
+        assert victims, f"no process of this cluster matches {pattern}"
+        for pid in victims:
+            os.kill(pid, number)
+        return victims
+
+    @contextlib.contextmanager
+    def stopped(self, which: Callable[[], Sequence[int]]) -> Iterator[list[int]]:
+        """SIGSTOP these processes, and what they have started by then; SIGCONT them at the block's end, however it ends."""
+        stopped: list[int] = []
+        try:
+            while new := [pid for pid in which() if pid not in stopped]:
+                stopped += new
+                for pid in new:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGSTOP)
+            yield stopped
+        finally:
+            for pid in stopped:
+                with contextlib.suppress(ProcessLookupError):  # it was killed while it stood
+                    os.kill(pid, signal.SIGCONT)
+
+    def setting(self, name: str, value: str) -> None:
+        """Change a setting of the cluster; a session keeps those that it started with."""
+        self.cli("setting", "set", name, value)
+
     def engine(self, name: str) -> int:
         """The pid of a volume's engine."""
         volume = self.volume(name)
         pids = self.pids(rf"shorthorn-engine .*{volume['uid']}\.{volume['epoch']}/")
         assert len(pids) == 1, f"engines of {name} in epoch {volume['epoch']}: {pids}"
         return pids[0]
+
+    def layers(self, node: str, volume: str) -> list[Path]:
+        """The data and checksum files of a volume's replica on a node."""
+        replica = next(r["id"] for r in self.volume(volume)["replicas"] if r["node"] == node)
+        return sorted((self.data / "nodes" / node / "disks" / "d1").glob(f"**/{replica}/layers/*"))
 
     def logs(self, lines: int = 15) -> str:
         """The ends of all logs, for a failure's message."""
@@ -223,6 +260,14 @@ class Cluster:
 
     def _reachable(self) -> int:
         return int(self.get("/v1/status")["nodes"].get("reachable", 0))
+
+
+def lives(pid: int) -> bool:
+    """Not even as a zombie that waits for its parent."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _stop(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

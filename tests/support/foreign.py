@@ -25,14 +25,29 @@ class Fio:
     A context manager; the job is killed if it still runs at its end.
     """
 
-    def __init__(self, folder: Path, uri: str, *, writes: int, writes_per_s: int, seed: int = 1) -> None:
-        """`folder` is for its own files. `writes_per_s` bounds the rate, so that it is in the middle when something happens."""
+    def __init__(
+        self,
+        folder: Path,
+        uri: str,
+        *,
+        writes: int,
+        writes_per_s: int,
+        seed: int = 1,
+        only_verify: bool = False,
+    ) -> None:
+        """`folder` is for its own files. `writes_per_s` bounds the rate, so that it is in the middle when something happens.
+
+        `only_verify`: read what an earlier job of the same seed wrote, and write nothing.
+        """
+        self._only_verify = only_verify
         self._output = folder / f"fio-{seed}.json"
         self._end: FioFigures | None = None
         job = ["--name=job", "--ioengine=nbd", f"--uri={uri}", "--rw=randwrite", "--bs=4k", "--iodepth=16"]
         job += [f"--size={writes * 4}k", f"--randseed={seed}", "--fsync=256", "--thread"]
         job += ["--verify=crc32c", "--verify_fatal=1", "--do_verify=1"]
         job += [f"--rate_iops=1000000,{writes_per_s}", "--output-format=json", "--status-interval=500ms"]
+        if only_verify:
+            job.append("--verify_only")
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 [program("fio"), *job, f"--aux-path={folder}"],
@@ -78,7 +93,8 @@ class Fio:
         assert code == 0, f"fio ended with {code}:\n{words[-4000:]}"
         self._end = _figures(job)
         assert job is not None
-        assert job["error"] == 0 < self._end.written == self._end.verified, f"{self._end}:\n{words[-4000:]}"
+        whole = self._end.verified > 0 and (self._only_verify or self._end.written == self._end.verified)
+        assert (whole, job["error"]) == (True, 0), f"{self._end}:\n{words[-4000:]}"
         return self._end
 
     def _said(self) -> tuple[str, dict[str, Any] | None]:

@@ -32,7 +32,8 @@ def test_a_job_is_followed_and_ends(uri: str, tmp_path: Path) -> None:
         assert fio.runs
         assert 0 < fio.figures().written < 2000
         assert fio.finish() == (2000, 2000)
-    assert not fio.runs
+    with Fio(tmp_path, uri, writes=2000, writes_per_s=2000, only_verify=True) as fio:
+        assert fio.finish().verified == 2000
 
 
 def test_damage_is_told(uri: str, tmp_path: Path) -> None:
@@ -43,3 +44,8 @@ def test_damage_is_told(uri: str, tmp_path: Path) -> None:
             disk.truncate(64 << 20)
         with pytest.raises(AssertionError, match="verify"):
             fio.finish()
+    with (
+        Fio(tmp_path, uri, writes=1000, writes_per_s=1000, only_verify=True) as fio,
+        pytest.raises(AssertionError, match="verify"),
+    ):
+        fio.finish()
