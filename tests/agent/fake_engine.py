@@ -20,6 +20,7 @@ class Engine:
         self.folder = folder
         self.phase = "opening"
         self.asks = 0
+        self.resyncs: list[dict[str, Any]] = []
 
     def hello(self) -> dict[str, Any]:
         return {
@@ -56,6 +57,33 @@ class Engine:
             note(self.folder, f"leave {message['replica']}")
         elif kind == "targets":
             note(self.folder, f"targets {' '.join(str(t['address']) for t in message['targets'])}")
+            self._resync([t for t in message["targets"] if not t["in_sync"]], say)
+
+    def _resync(self, syncing: list[dict[str, Any]], say: Say) -> None:
+        """Half of it at once; the rest when the test says so."""
+        for target in syncing:
+            self.resyncs = [
+                {
+                    "replica": target["replica"],
+                    "attempt": target["attempt"],
+                    "done": 512,
+                    "total": 1024,
+                    "waits_for": "foreground I/O",
+                }
+            ]
+            self._status(say)
+            if target["attempt"] == 3:
+                base = {"chain": ["l-1"], "size": 1 << 30}
+                self.phase = "resyncing"
+                self._ask(
+                    say,
+                    {
+                        "event": "replica_synced",
+                        "replica": target["replica"],
+                        "attempt": 3,
+                        "base": base,
+                    },
+                )
 
     def _answered(self, answer: dict[str, Any], say: Say) -> None:
         note(self.folder, f"answer {answer['outcome']}")
@@ -65,13 +93,27 @@ class Engine:
             print(f"refused: {answer['why']}", file=sys.stderr, flush=True)
             os._exit(3)
         json.loads(answer["document"]["body"])
+        if self.phase == "resyncing":
+            self.phase = "serving"
+            self._status(say)
+            return
         Path(self.order["endpoint"]).touch()
         self.phase = "serving"
         self._status(say)
 
     def _status(self, say: Say) -> None:
         needed = [t["replica"] for t in self.order["targets"]]
-        say({"type": "status", "phase": self.phase, "waits_for": None, "needed": needed, "clients": 0})
+        phase = "serving" if self.phase == "resyncing" else self.phase
+        say(
+            {
+                "type": "status",
+                "phase": phase,
+                "waits_for": None,
+                "needed": needed,
+                "clients": 0,
+                "resyncs": self.resyncs,
+            }
+        )
 
     def _ask(self, say: Say, ask: dict[str, Any]) -> None:
         self.asks += 1
@@ -91,6 +133,8 @@ def main() -> None:
     note(folder, f"start {os.getpid()}")
     if (folder.parent / "hang").exists():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if (folder.parent / "mute").exists():
+        signal.pause()
     if (folder.parent / "fail").exists():
         print("the fake engine fails", file=sys.stderr)
         sys.exit(4)

@@ -19,6 +19,7 @@ class Replicas:
         self.uid = uid
         self.boot = boot
         self.file = disk / "held.json"
+        self.holds: set[asyncio.Task[None]] = set()
         self.held: dict[str, Any] = json.loads(self.file.read_text()) if self.file.exists() else {}
 
     def hello(self) -> dict[str, Any]:
@@ -75,6 +76,25 @@ class Replicas:
 
     def _probe(self, message: dict[str, Any], say: Say) -> None:
         self._result(message, say, None, [self.held[message["replica"]]])
+
+    def _fence(self, message: dict[str, Any], say: Say) -> None:
+        """Sealed at once; answered when the test says that the time is over."""
+        note(
+            self.disk,
+            f"fence epoch {message['epoch']} attempt {message['attempt']} wait {message['wait_ms']}",
+        )
+        if (self.disk / "unfit").exists():
+            self._result(message, say, "sealed by a newer epoch")
+            return
+        self.held[message["replica"]]["standing"]["sealed"] = [message["epoch"], message["attempt"]]
+        task = asyncio.get_running_loop().create_task(self._hold(message, say))
+        self.holds.add(task)
+        task.add_done_callback(self.holds.discard)
+
+    async def _hold(self, message: dict[str, Any], say: Say) -> None:
+        while not (self.disk / "held-long-enough").exists():
+            await asyncio.sleep(0.01)
+        self._result(message, say)
 
     def _copy(self, message: dict[str, Any], say: Say) -> None:
         epoch = message["order"]["epoch"]

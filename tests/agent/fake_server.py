@@ -34,7 +34,7 @@ class FakeServer:
         self.unknown = False
         self.port = port
         self._news = asyncio.Condition()
-        self._silent = False
+        self._cuts = 0
         app = web.Application()
         base = "/v1/agents/{node}"
         app.add_routes(
@@ -73,6 +73,10 @@ class FakeServer:
             self.orders = orders
             self._news.notify_all()
 
+    def cut(self) -> None:
+        """The streams of orders that are open now carry nothing any more, as if the network had lost them."""
+        self._cuts += 1
+
     async def until(self, met: Callable[[NodeSighting], bool], bound_s: float = 15.0) -> NodeSighting:
         """Wait until the newest sighting is such; fails after the bound, with the sighting."""
         try:
@@ -101,14 +105,17 @@ class FakeServer:
         response = web.StreamResponse(headers={"content-type": "application/x-ndjson"})
         await response.prepare(request)
         node = NodeName(request.match_info["node"])
-        while True:
+        opened = self._cuts
+        while opened == self._cuts:
             given = self.orders
             orders = NodeOrders(
                 cluster=self.settings.cluster, node=node, settings=self.settings, orders=given
             )
             await response.write(msgspec.json.encode(orders) + b"\n")
-            while not await self._others_than(given):
+            while not await self._others_than(given) and opened == self._cuts:
                 await response.write(b"\n")
+        await asyncio.get_running_loop().create_future()  # the runner's end cancels it
+        return response
 
     async def _others_than(self, given: tuple[Order, ...]) -> bool:
         """Wait for other orders, as long as the stream may be silent."""

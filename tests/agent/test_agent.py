@@ -7,129 +7,38 @@ import os
 import shutil
 import signal
 import socket
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from shorthorn.agent import Agent, AgentOptions, DiskOption, Programs, stop_programs
-from shorthorn.agent.files import who_holds
+from shorthorn.agent import Agent, DiskOption, Programs, stop_programs
 from shorthorn.core.lifecycle.events import SessionClosed, SessionOpened
 from shorthorn.core.model.ids import ClusterUid, Epoch, NodeName
-from shorthorn.core.model.order import CloseEngine, DeleteReplica, Order, ProbeReplica
-from shorthorn.core.model.sighting import EngineSighting, EngineState, NodeSighting, TaskState
+from shorthorn.core.model.order import CloseEngine, DeleteReplica, ProbeReplica
+from shorthorn.core.model.sighting import EngineState, TaskState
 from shorthorn.errors import Damaged, Invalid, NotNow
-from shorthorn.links.messages import EngineAnswer, EngineEvent, EngineOutcome
+from shorthorn.links.messages import EngineAnswer, EngineOutcome
 from tests.agent import records
-from tests.agent.fake_server import FakeServer
-
-HERE = Path(__file__).resolve().parent
-PROGRAMS = Programs(
-    engine=(sys.executable, str(HERE / "fake_engine.py")),
-    replica=(sys.executable, str(HERE / "fake_replica.py")),
+from tests.agent.bench import (
+    BOUND_S,
+    PROGRAMS,
+    commit,
+    disk_folder,
+    engine,
+    engine_folder,
+    in_state,
+    listed,
+    node_folder,
+    noted,
+    notes,
+    options,
+    programs,
+    running,
+    serving,
+    starts,
+    without_free,
 )
-BOUND_S = 15.0
-
-
-@pytest.fixture
-def data() -> Iterator[Path]:
-    """A data folder with a short path (unix sockets); whatever still runs in it is killed in the end."""
-    path = Path(tempfile.mkdtemp(prefix="sh-"))
-    yield path
-    for pid in _programs(path).values():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeServer]:
-    async with FakeServer() as server:
-        server.answer = commit
-        yield server
-
-
-def commit(event: EngineEvent) -> EngineAnswer:
-    epoch = event.event.epoch
-    return EngineAnswer(outcome=EngineOutcome.COMMITTED, volume=records.volume(epoch=epoch, version=8))
-
-
-def options(server: FakeServer, data: Path, **changes: object) -> AgentOptions:
-    given = AgentOptions(
-        server=server.url, node=records.NODE, data=data, machine_id="m", boot_id="b", programs=PROGRAMS
-    )
-    return msgspec.structs.replace(given, **changes)
-
-
-@contextlib.asynccontextmanager
-async def running(server: FakeServer, data: Path, **changes: object) -> AsyncIterator[Agent]:
-    """An agent for a while; stopped in the end without ending its programs."""
-    agent = Agent(options(server, data, **changes))
-    task = asyncio.create_task(agent.run())
-    try:
-        yield agent
-    finally:
-        agent.request_stop()
-        await task
-
-
-def engine(seen: NodeSighting, epoch: int) -> EngineSighting | None:
-    return next((e for e in seen.engines if e.epoch == epoch), None)
-
-
-def in_state(epoch: int, state: EngineState) -> Callable[[NodeSighting], bool]:
-    return lambda seen: (e := engine(seen, epoch)) is not None and e.state is state
-
-
-def listed(seen: NodeSighting) -> bool:
-    return all(disk.complete for disk in seen.disks)
-
-
-def without_free(seen: NodeSighting) -> NodeSighting:
-    disks = tuple(msgspec.structs.replace(disk, free=0) for disk in seen.disks)
-    return msgspec.structs.replace(seen, sequence=0, disks=disks)
-
-
-def node_folder(data: Path) -> Path:
-    return data / "nodes" / "n1"
-
-
-def notes(folder: Path) -> list[str]:
-    file = folder / "notes"
-    return file.read_text().splitlines() if file.exists() else []
-
-
-def engine_folder(data: Path, epoch: int) -> Path:
-    return node_folder(data) / "engines" / f"v-1.{epoch}"
-
-
-def disk_folder(data: Path) -> Path:
-    return node_folder(data) / "disks" / "d1"
-
-
-def _programs(data: Path) -> dict[Path, int]:
-    return who_holds([*data.glob("nodes/*/engines/*/lock"), *data.glob("**/replica.lock")])
-
-
-async def noted(folder: Path, line: str) -> None:
-    async with asyncio.timeout(BOUND_S):
-        while line not in notes(folder):
-            await asyncio.sleep(0.01)
-
-
-def starts(folder: Path) -> list[int]:
-    return [int(line.split()[1]) for line in notes(folder) if line.startswith("start ")]
-
-
-async def serving(server: FakeServer, epoch: int, *others: Order) -> int:
-    """Order an engine and wait until it serves; its process."""
-    await server.order(records.run_engine(epoch), *others)
-    await server.until(in_state(epoch, EngineState.SERVING))
-    return epoch
-
+from tests.agent.fake_server import FakeServer
 
 # Disks and replicas.
 
@@ -194,12 +103,12 @@ async def test_a_restarted_agent_finds_the_programs_running(server: FakeServer, 
         disk = (await server.until(listed)).disks[0].uid
         await server.order(records.create(disk), records.run_engine(1))
         await server.until(in_state(1, EngineState.SERVING))
-    before = _programs(data)
+    before = programs(data)
     assert len(before) == 2
     server.sightings.clear()
     async with running(server, data):
         seen = await server.until(lambda s: listed(s) and in_state(1, EngineState.SERVING)(s))
-    assert _programs(data) == before
+    assert programs(data) == before
     assert seen.disks[0].replicas[0].replica == "r-1"
     assert len(starts(disk_folder(data))) == 1
     assert len(starts(engine_folder(data, 1))) == 1
@@ -209,12 +118,12 @@ async def test_a_new_boot_id_ends_what_runs_as_a_reboot_would(server: FakeServer
     async with running(server, data):
         await server.until(listed)
         await serving(server, 1)
-    before = set(_programs(data).values())
+    before = set(programs(data).values())
     server.sightings.clear()
     async with running(server, data, boot_id="b2"):
         seen = await server.until(lambda s: listed(s) and in_state(1, EngineState.ENDED)(s))
         assert seen.boot_id == "b2"
-        assert not before & set(_programs(data).values())
+        assert not before & set(programs(data).values())
     assert notes(disk_folder(data))[-2].endswith(" b2") or notes(disk_folder(data))[-1].endswith(" b2")
 
 
@@ -296,7 +205,7 @@ async def test_a_late_order_for_a_forgotten_epoch_is_refused(server: FakeServer,
     async with running(server, data):
         await server.until(in_state(1, EngineState.ENDED))
         assert not engine_folder(data, 1).exists()
-        assert len(_programs(data)) == 1  # the replica program
+        assert len(programs(data)) == 1  # the replica program
 
 
 async def test_a_close_before_the_start_refuses_the_epoch_durably(server: FakeServer, data: Path) -> None:
@@ -642,7 +551,7 @@ async def test_stopping_everything_closes_sessions_then_ends_programs(server: Fa
     closed = server.events[-1].event
     assert isinstance(closed, SessionClosed)
     assert closed.clean
-    assert not _programs(data)
+    assert not programs(data)
     assert not (node_folder(data) / "agent.sock").exists()
 
 
@@ -650,9 +559,9 @@ async def test_programs_of_a_folder_without_an_agent_can_be_ended(server: FakeSe
     async with running(server, data):
         await server.until(listed)
         await serving(server, 1)
-    assert len(_programs(data)) == 2
+    assert len(programs(data)) == 2
     await stop_programs(node_folder(data))
-    assert not _programs(data)
+    assert not programs(data)
     server.sightings.clear()
     async with running(server, data):
         seen = await server.until(in_state(1, EngineState.ENDED))

@@ -35,6 +35,7 @@ class Engine:
         self.linked_before = False
         self.evidence = ""
         self.trouble = ""
+        self.starting = False
         self.ending = False
         self.closing = False
 

@@ -130,11 +130,29 @@ class Engines:
                 self._tell(self._engines[action.volume, action.epoch], action)
 
     def end(self, engine: Engine, grace_s: float) -> None:
-        """End an engine by signals, as a task; its end is confirmed as any other."""
-        if engine.process is not None and not engine.ending and not engine.evidence:
-            engine.ending = True
+        """End an engine by signals, as a task; its end is confirmed as any other.
+
+        One that is being started is not started. One whose process is not known is looked for, now and again.
+        """
+        if engine.ending or engine.evidence:
+            return
+        if engine.process is None and not engine.starting:
+            self._seek_holder(engine)
+        self._signal(engine, grace_s)
+
+    def _signal(self, engine: Engine, grace_s: float) -> None:
+        if engine.evidence:
+            return
+        engine.ending = True
+        if engine.process is not None:
             log.info("%s: told to end, process %d", engine, engine.process.pid)
             self._around.group.create_task(_end(engine, engine.process, grace_s))
+        elif not engine.starting:
+            asyncio.get_running_loop().call_later(RETRY_S, self._end_anew, engine)
+
+    def _end_anew(self, engine: Engine) -> None:
+        engine.ending = engine.closing = False
+        self._around.changed()
 
     def close_all(self) -> list[tuple[str, Process]]:
         """Start none any more and have every engine close its session: those that will end, by name.
@@ -179,7 +197,7 @@ class Engines:
             cluster, settings, self._around.node, order, str(endpoint), str(folder.socket)
         )
         engine = self._engines[key] = Engine(*key, path)
-        engine.targets = content.targets
+        engine.targets, engine.starting = content.targets, True
         before = self.last.get(volume.uid, Epoch(0))
         self.last[volume.uid] = key[1]
         self._around.group.create_task(self._start(engine, msgspec.json.encode(content), endpoint, before))
@@ -194,8 +212,9 @@ class Engines:
             self._undo_start(engine, before, error)
             return
         try:
-            if self._start_no_more:
-                self._confirm(engine, "it was not started: the node's programs are being ended")
+            if self._start_no_more or engine.closing or engine.ending:
+                self._confirm(engine, "it was not started: its end was ordered first")
+                self._around.changed()
                 return
             engine.process = self._spawn(engine, endpoint)
         except OSError as error:
@@ -204,6 +223,8 @@ class Engines:
         else:
             log.info("%s started, process %d", engine, engine.process.pid)
             self._around.group.create_task(self._await_end(engine, engine.process))
+        finally:
+            engine.starting = False
         self._around.changed()
 
     def _undo_start(self, engine: Engine, before: Epoch, error: OSError) -> None:
@@ -278,14 +299,16 @@ class Engines:
         self._around.changed()
 
     def _seek_holder(self, engine: Engine) -> None:
-        """The process that was watched is gone, its lock is not: somebody else holds it."""
+        """No process is watched, or the one that was is gone, and its lock is held: somebody else holds it."""
         holder = who_holds([engine.lock_file]).get(engine.lock_file)
-        engine.process = None
+        engine.process, engine.ending, engine.closing = None, False, False
         if holder is not None:
             self._watch(engine, holder)
         elif not self._confirm(engine, "its lock was taken over"):
-            engine.trouble = "its process ended, but its lock is held by a process that is not known"
-            log.error("%s: %s", engine, engine.trouble)
+            trouble = "its lock is held by a process that is not known"
+            if engine.trouble != trouble:
+                log.error("%s: %s", engine, trouble)
+            engine.trouble = trouble
 
     def _confirm(self, engine: Engine, evidence: str) -> bool:
         """Whether nothing of the engine lives; then its endpoint goes, too (A16).
@@ -302,8 +325,13 @@ class Engines:
         return True
 
     async def _bound_close(self, engine: Engine, bound_s: float) -> None:
+        """One that is being started is not started; one whose process is not known has the same time to dial."""
         process = engine.process
-        if process is not None and not await process.ended_within(bound_s):
+        if process is None and not engine.starting:
+            await asyncio.sleep(bound_s)
+        elif process is None or await process.ended_within(bound_s):
+            return
+        if not engine.evidence:
             log.warning("%s did not close within %.0f s", engine, bound_s)
             self.end(engine, TERM_S)
 

@@ -1,6 +1,7 @@
 """Sightings to the server: whole on change, a beat every 2 s otherwise.
 
-Changes that come together are told together. Whether a sighting is news is judged without what only ages.
+Changes that come together are told together; mere progress is told once a second. Whether a sighting is news is judged
+without what only ages.
 """
 
 import asyncio
@@ -18,11 +19,16 @@ from shorthorn.links.server_link import ServerLink
 
 log = logging.getLogger(__name__)
 
+replace = msgspec.structs.replace
+
 BEAT_S: Final = 2.0
 """A node counts as unreachable after 5 s of silence (a setting): two beats may be lost."""
 
 TOGETHER_S: Final = 0.05
 """How long the first change waits for others: unseen by a person, enough for a burst of lines."""
+
+PROGRESS_S: Final = 1.0
+"""Between two sightings that differ in nothing but progress: people read it, nothing is decided on it."""
 
 PAUSE_S: Final = 0.05
 """After a sighting, so that there are at most about ten a second."""
@@ -84,6 +90,7 @@ class Reports:
     async def _news_or_beat(self) -> None:
         await asyncio.sleep(PAUSE_S)
         loop = asyncio.get_running_loop()
+        progress_at = loop.time() + PROGRESS_S - PAUSE_S
         beat_at = loop.time() + BEAT_S - PAUSE_S
         while True:
             try:
@@ -93,8 +100,11 @@ class Reports:
                 return
             await asyncio.sleep(TOGETHER_S)
             self._changed.clear()
-            if self._told is None or _news(self._told, self._look()):
+            sighting = self._look()
+            if self._told is None or _without_progress(self._told) != _without_progress(sighting):
                 return
+            if _news(self._told, sighting):
+                beat_at = min(beat_at, progress_at)
 
 
 def _news(told: NodeSighting, seen: NodeSighting) -> bool:
@@ -102,6 +112,15 @@ def _news(told: NodeSighting, seen: NodeSighting) -> bool:
     return _ageless(told) != _ageless(seen)
 
 
+def _without_progress(sighting: NodeSighting) -> NodeSighting:
+    tasks = tuple(replace(task, for_s=0.0, done=0) for task in sighting.tasks)
+    engines = tuple(
+        replace(engine, resyncs=tuple(replace(resync, done=0) for resync in engine.resyncs))
+        for engine in sighting.engines
+    )
+    return replace(sighting, sequence=0, tasks=tasks, engines=engines)
+
+
 def _ageless(sighting: NodeSighting) -> NodeSighting:
-    tasks = tuple(msgspec.structs.replace(task, for_s=0.0) for task in sighting.tasks)
-    return msgspec.structs.replace(sighting, sequence=0, tasks=tasks)
+    tasks = tuple(replace(task, for_s=0.0) for task in sighting.tasks)
+    return replace(sighting, sequence=0, tasks=tasks)

@@ -117,10 +117,19 @@ class ServerLink:
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Lines that are not empty, of any length up to the limit; what has no line end is not a line."""
+    """Lines that are not empty, of any length up to the limit; what has no line end is not a line.
+
+    What comes after a long silence is not taken: this process was stopped meanwhile, and what waits in the stream may be
+    older than what the server wants now. The next stream begins with that.
+    """
     parts: list[bytes] = []
     length = 0
+    loop = asyncio.get_running_loop()
+    heard_s = loop.time()
     async for chunk in content.iter_any():
+        silent_s, heard_s = loop.time() - heard_s, loop.time()
+        if silent_s > SILENCE_S:
+            raise Unavailable(f"nothing was heard for {silent_s:.0f} s")
         *ended, rest = chunk.split(b"\n")
         for part in ended:
             line = b"".join((*parts, part)).strip()
