@@ -1,16 +1,22 @@
 """A world that judges the law by what was written, not by the law's own words.
 
-Each replica has a ghost of its content: the number of the last write that it holds. Events go through the law; messages
-(a copy's end, a rejoin's end, a removal) may come late, twice or never. Violations: an in-sync replica of a settled,
-detached volume or of a session's start that lacks an acknowledged write (S3, S6); no in-sync replica left (S5); a session
-that nobody asked for (S10); attachments on two nodes (S1). Walks are random by seed and repeat exactly.
+Each replica has a ghost of its content: the number of the last write that it holds, and the epoch that it was sealed at.
+Each engine that was started runs on until its own end, whatever the record says, with its own set of replicas and what they
+granted it. Events go through the law; messages (a copy's end, a rejoin's end, a removal, a fence's end) may come late,
+twice or never. Violations: an in-sync replica that lacks an acknowledged write (S3, S6); unequal ones of a settled volume
+(S4); no in-sync replica left (S5); an engine that acknowledges or reads after the record has ended its session (S2, S7); a
+session that nobody asked for (S10); attachments on two nodes (S1). Walks are random by seed and repeat exactly.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
-from shorthorn.core.lifecycle import law
+from shorthorn.core.lifecycle import law, nodes
 from shorthorn.core.lifecycle.events import (
+    DeclaredDead,
+    FenceHeld,
+    FenceStarted,
     ReplicaAbandoned,
     ReplicaDropped,
     ReplicaGone,
@@ -24,6 +30,7 @@ from shorthorn.core.lifecycle.events import (
     Settled,
     SettleStarted,
 )
+from shorthorn.core.lifecycle.grounds import Grounds
 from shorthorn.core.lifecycle.outcome import Accepted
 from shorthorn.core.model.ids import DiskUid, Epoch, Holder, NodeName, ReplicaId, TaskId
 from shorthorn.core.model.record import Record
@@ -31,10 +38,29 @@ from shorthorn.core.model.volume import Replica, SessionPhase, TaskKind
 from tests.core import examples as ex
 
 HOLDERS = (ex.POD, Holder("other"))
+NODES = tuple(NodeName(f"n{i}") for i in range(1, 6))
+T_S = 2.0
+ALIVE = {name: ex.node(name) for name in NODES}
+DEAD = {
+    name: ex.accepted(nodes.apply_node(node, DeclaredDead(who="ann", why="burnt")))
+    for name, node in ALIVE.items()
+}
 
 
 class Violation(AssertionError):
     """What a client or an operator would suffer."""
+
+
+@dataclass
+class Engine:
+    """A program that knows nothing but what it was told: the epoch, its own set, when it last sent what was answered."""
+
+    epoch: Epoch
+    needs: set[ReplicaId] = field(default_factory=set)
+    sent_s: dict[ReplicaId, float] = field(default_factory=dict)
+    serving: bool = False
+    undecided: bool = False
+    """A write reached some of its replicas only."""
 
 
 class Ghost:
@@ -45,7 +71,12 @@ class Ghost:
         self.volume = ex.formed(3)
         self.content: dict[ReplicaId, int] = dict.fromkeys((ex.R1, ex.R2, ex.R3), 0)
         self.written = 0
-        self.needed: set[ReplicaId] = set()
+        self.acknowledged = 0
+        self.engines: list[Engine] = []
+        self.sealed: dict[ReplicaId, Epoch] = {}
+        self.fenced: dict[ReplicaId, tuple[Epoch, float]] = {}
+        self.dead: set[NodeName] = set()
+        self.now_s = 0.0
         self.late: list[Record] = []
         self.asked = False
         self._next = 3
@@ -53,13 +84,15 @@ class Ghost:
     def walk(self, steps: int) -> None:
         """Raises `Violation`."""
         for _ in range(steps):
-            step = self.rng.choice(STEPS)
+            step = self.rng.choice(STEPS) if self.rng.random() >= RARE else Ghost.declare
             step(self)
             self.judge()
 
     def apply(self, event: Record) -> bool:
         """Whether it was accepted, now or before."""
-        outcome = law.apply(self.volume, event)  # type: ignore[arg-type]  # any event; the table knows
+        known = {name: DEAD[name] if name in self.dead else ALIVE[name] for name in NODES}
+        grounds = Grounds(nodes=known, grant_s=T_S)
+        outcome = law.apply(self.volume, event, grounds)  # type: ignore[arg-type]  # any event; the table knows
         if not isinstance(outcome, Accepted):
             return False
         assert outcome.value is not None
@@ -74,13 +107,12 @@ class Ghost:
             raise Violation("S1: attached on two nodes")
         if volume.session is not None and not self.asked:
             raise Violation("S10: a session that nobody asked for")
-        starting = volume.session is not None and volume.session.phase is SessionPhase.OPENING
-        if volume.settled or starting:
-            for replica in volume.in_sync:
-                if self.content[replica.id] != self.written:
-                    raise Violation(
-                        f"S3: in-sync {replica.id} holds {self.content[replica.id]} of {self.written} writes"
-                    )
+        for replica in volume.in_sync:
+            held = self.content[replica.id]
+            if held < self.acknowledged:
+                raise Violation(f"S3: in-sync {replica.id} holds {held} of {self.acknowledged} writes")
+        if volume.settled and len({self.content[r.id] for r in volume.in_sync}) > 1:
+            raise Violation("S4: in-sync replicas of a settled volume differ")
 
     def some(self, replicas: tuple[Replica, ...]) -> Replica | None:
         return self.rng.choice(replicas) if replicas else None
@@ -102,58 +134,165 @@ class Ghost:
             self.asked = bool(self.volume.attachments)
         at = self.volume.held_at or ex.N1
         epoch = Epoch(self.volume.epoch + 1)
-        if self.apply(SessionStarted(epoch=epoch, node=at, machine_id="m", boot_id="b")):
-            self.needed = set()
+        before = self.volume.session
+        event = SessionStarted(epoch=epoch, node=at, machine_id=f"m-{at}", boot_id=f"b-{at}")
+        if self.apply(event) and self.volume.session != before:
+            self.engines = [*self.engines[-2:], Engine(epoch)]
+
+    def engine(self) -> Engine | None:
+        """That of the recorded session, if it still runs."""
+        session = self.volume.session
+        return next((e for e in self.engines if session and e.epoch == session.epoch), None)
 
     def open(self) -> None:
-        session = self.volume.session
-        if session is None or session.phase is not SessionPhase.OPENING:
+        session, engine = self.volume.session, self.engine()
+        if session is None or engine is None or session.phase is not SessionPhase.OPENING:
             return
         # An engine that asks for what the record does not say: the law must not rely on it.
         asked = self.volume.in_sync if self.rng.random() < 0.8 else self.volume.replicas
         answered = tuple(r.id for r in asked if self.rng.random() < 0.7)
-        self.apply(
+        self.seal(answered, session.epoch)
+        if self.apply(
             SessionOpened(epoch=session.epoch, members=answered, broken=False, endpoint="nbd+unix:///v1")
-        )
+        ):
+            engine.needs = {r.id for r in self.volume.in_sync}
+            engine.sent_s = dict.fromkeys(answered, self.now_s)
+            engine.serving = True
+            self.equalise(r.id for r in self.volume.in_sync)
+
+    def seal(self, replicas: Iterable[ReplicaId], epoch: Epoch) -> None:
+        for replica in replicas:
+            self.sealed[replica] = max(epoch, self.sealed.get(replica, epoch))
+
+    def equalise(self, replicas: Iterable[ReplicaId]) -> None:
+        """From any of them: what was not acknowledged may be kept or not."""
+        equal = sorted(replicas)
+        if equal:
+            self.content.update(dict.fromkeys(equal, self.content[self.rng.choice(equal)]))
+
+    def obeys(self, replica: ReplicaId, engine: Engine) -> bool:
+        """Whether the replica takes requests of this engine."""
+        return self.sealed.get(replica, Epoch(0)) <= engine.epoch
+
+    def is_over(self, engine: Engine) -> bool:
+        """Whether the record says so."""
+        return self.volume.session is None or self.volume.session.epoch != engine.epoch
+
+    def some_engine(self) -> Engine | None:
+        serving = [e for e in self.engines if e.serving]
+        return self.rng.choice(serving) if serving else None
 
     def write(self) -> None:
-        """Acknowledged by every needed replica: those in-sync, and those whose joining was asked."""
-        session = self.volume.session
-        if session is None or session.phase is not SessionPhase.OPEN:
+        """To every replica that the engine needs; acknowledged when all took it."""
+        engine = self.some_engine()
+        if engine is None:
             return
         self.written += 1
-        for replica_id in {r.id for r in self.volume.in_sync} | self.needed:
-            self.content[replica_id] = self.written
+        for replica_id in sorted(engine.needs):
+            if self.obeys(replica_id, engine):
+                self.content[replica_id] = self.written
+                engine.sent_s[replica_id] = self.now_s
+        if not all(self.obeys(r, engine) for r in engine.needs):
+            engine.undecided = True
+            return
+        self.acknowledged = self.written
+        if self.is_over(engine):
+            raise Violation("S7: the engine of an ended session acknowledged a write")
+
+    def read(self) -> None:
+        """From one that answers, if every needed one answered something sent less than T ago."""
+        engine = self.some_engine()
+        if engine is None or not any(self.obeys(r, engine) for r in engine.needs):
+            return
+        for replica_id in sorted(engine.needs):
+            if self.obeys(replica_id, engine) and self.rng.random() < 0.7:
+                engine.sent_s[replica_id] = self.now_s
+        granted = all(self.now_s - engine.sent_s.get(r, -T_S) < T_S for r in engine.needs)
+        if granted and self.is_over(engine):
+            raise Violation("S2: the engine of an ended session completed a read")
+
+    def wait(self) -> None:
+        self.now_s += self.rng.choice((0.5, 1.0, 2.5, 5.0))
 
     def lose(self) -> None:
-        replica = self.some(self.volume.replicas)
+        """Also when the ask is answered, the engine may not hear it: then it needs the replica still."""
+        replica, engine = self.some(self.volume.replicas), self.engine()
         session, witness = self.volume.session, self.some(self.volume.in_sync)
-        if replica is None or session is None or witness is None:
+        if replica is None or session is None or engine is None or witness is None:
             return
         event = ReplicaLost(
             epoch=session.epoch, replica=replica.id, attempt=replica.attempt, witness=witness.id
         )
         if self.apply(event):
-            self.needed.discard(replica.id)
+            engine.needs.discard(replica.id)
         self.remember(event)
 
     def rejoin(self) -> None:
         """Copied, needed from now on, then asked; the ask may be late."""
-        replica, session = self.some(self.volume.syncing), self.volume.session
-        if replica is None or session is None or session.phase is not SessionPhase.OPEN:
+        replica, engine = self.some(self.volume.syncing), self.engine()
+        source = self.some(self.volume.in_sync)
+        if replica is None or source is None or engine is None or not engine.serving:
             return
-        self.content[replica.id] = self.written
-        self.needed.add(replica.id)
-        self.ask(self.synced(replica))
+        if not self.obeys(source.id, engine) or not self.obeys(replica.id, engine):
+            return
+        self.seal([replica.id], engine.epoch)
+        self.content[replica.id] = self.content[source.id]
+        engine.needs.add(replica.id)
+        self.ask(ex.synced(self.volume, replica.id, epoch=engine.epoch))
 
     def close(self) -> None:
+        """By its own word or its death; from a node that can't be asked that seldom comes through."""
         session = self.volume.session
-        if session is None:
+        if session is None or (session.phase is SessionPhase.FENCING and self.rng.random() < 0.8):
             return
-        clean = session.phase is SessionPhase.CLOSING and self.rng.random() < 0.7
+        engine = self.engine()
+        clean = (
+            session.phase in (SessionPhase.CLOSING, SessionPhase.FENCING)
+            and engine is not None
+            and not engine.undecided
+            and all(self.obeys(r, engine) for r in engine.needs)
+            and self.rng.random() < 0.7
+        )
+        self.engines = [e for e in self.engines if e is not engine]
         event = SessionClosed(epoch=session.epoch, clean=clean, evidence="own exit")
         self.apply(event)
         self.remember(event)
+
+    # The fence
+
+    def declare(self) -> None:
+        node = self.rng.choice(NODES)
+        if node in self.dead or len(self.dead) > 1:
+            self.dead.discard(node)
+        else:
+            self.dead.add(node)
+
+    def fence(self) -> None:
+        if self.volume.session is not None:
+            event = FenceStarted(epoch=self.volume.session.epoch, why="unreachable")
+            self.apply(event)
+            self.remember(event)
+
+    def seal_for_fence(self) -> None:
+        """By a view that may be old: of a replica that has left the set since."""
+        old_view = self.volume.replicas if self.rng.random() < 0.5 else self.volume.in_sync
+        replica, session = self.some(old_view), self.volume.session
+        if replica is None or session is None or session.phase is not SessionPhase.FENCING:
+            return
+        if self.fenced.get(replica.id, (0, 0))[0] != self.volume.epoch:
+            self.seal([replica.id], self.volume.epoch)
+            self.fenced[replica.id] = (self.volume.epoch, self.now_s)
+
+    def hold(self) -> None:
+        """At once, however short the wait was: the law is to judge it."""
+        if not self.fenced:
+            return
+        replica = self.rng.choice(sorted(self.fenced))
+        epoch, since_s = self.fenced[replica]
+        if epoch != self.volume.epoch:
+            del self.fenced[replica]
+            return
+        self.ask(FenceHeld(epoch=epoch, replica=replica, waited_s=self.now_s - since_s))
 
     # Maintenance
 
@@ -162,15 +301,17 @@ class Ghost:
         if source is None:
             return
         event = SettleStarted(epoch=Epoch(self.volume.epoch + 1), task=self.task(), place=source.node)
-        if self.apply(event):
-            self.ask(Settled(epoch=event.epoch, sealed=tuple(r.id for r in self.volume.in_sync)))
+        if not self.apply(event):
+            return
+        absent = {r.id for r in self.volume.in_sync if r.node in self.dead or self.rng.random() < 0.1}
+        sealed = tuple(r.id for r in self.volume.in_sync if r.id not in absent)
+        removed = tuple(r.id for r in self.volume.in_sync if r.id in absent and r.node in self.dead)
+        self.seal(sealed, event.epoch)
+        self.equalise(sealed)
+        self.ask(Settled(epoch=event.epoch, sealed=sealed, removed=removed))
 
     def place(self) -> None:
-        free = [
-            n
-            for n in (NodeName(f"n{i}") for i in range(1, 6))
-            if all(r.node != n for r in self.volume.replicas)
-        ]
+        free = [n for n in NODES if all(r.node != n for r in self.volume.replicas)]
         if not free:
             return
         self._next += 1
@@ -181,7 +322,9 @@ class Ghost:
     def start_copy(self) -> None:
         source, target = self.some(self.volume.replicas), self.some(self.volume.syncing)
         if source and target:
-            self.apply(ex.copy_started(self.volume, source.id, target.id, self.task()))
+            event = ex.copy_started(self.volume, source.id, target.id, self.task())
+            if self.apply(event):
+                self.seal([source.id, target.id], event.epoch)
 
     def finish_copy(self) -> None:
         """The copier's work, and its message; it may come late."""
@@ -239,12 +382,24 @@ class Ghost:
 STEPS: list[Callable[[Ghost], None]] = [
     *[Ghost.attach, Ghost.start, Ghost.open, Ghost.write, Ghost.detach, Ghost.close] * 2,
     *[Ghost.lose, Ghost.rejoin, Ghost.settle, Ghost.place, Ghost.start_copy, Ghost.finish_copy] * 2,
+    *[
+        Ghost.write,
+        Ghost.read,
+        Ghost.wait,
+        Ghost.fence,
+        Ghost.fence,
+        Ghost.seal_for_fence,
+        Ghost.hold,
+        Ghost.hold,
+    ],
     *[Ghost.mark, Ghost.drop, Ghost.drop, Ghost.abandon, Ghost.reclaim],
     *[Ghost.something_late] * 4,
 ]
+"""What happens often more than once; a node is declared dead, or the word taken back, once in a while only."""
+RARE = 0.01
 
 
-def hunt(seeds: int, steps: int = 120) -> tuple[int, str] | None:
+def hunt(seeds: int, steps: int = 200) -> tuple[int, str] | None:
     """The first seed that shows a violation, and which."""
     for seed in range(seeds):
         try:

@@ -39,4 +39,17 @@ TABLE = (
         "a session that nobody asked for",
     ),
     Row("all attachments on one node", "B8", "two-nodes", "python", "attached on two nodes"),
+    # Required by issue 3.
+    Row("a fence has a seal", "Fence, B9", "fence-no-seal", "python", "engine of an ended session"),
+    Row("attempt of a broken resync", "A7", "resync-same-attempt", "python", "S3: in-sync"),
+    # And these.
+    Row(
+        "a fence's replica is in-sync",
+        "Fence, B12",
+        "fence-not-in-sync",
+        "python",
+        "engine of an ended session",
+    ),
+    Row("a fence waits", "Fence, B10", "fence-early", "python", "completed a read"),
+    Row("settling takes all", "Settle, A10", "settle-partly", "python", "S4: in-sync"),
 )
