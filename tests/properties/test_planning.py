@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from shorthorn.core.invariants.world import check_world
 from shorthorn.core.lifecycle.events import (
     Cordoned,
+    DeathWithdrawn,
+    DeclaredDead,
     DeleteRequested,
     EvictCancelled,
     EvictRequested,
@@ -19,10 +21,10 @@ from shorthorn.core.lifecycle.events import (
     Uncordoned,
 )
 from shorthorn.core.lifecycle.requests import AttachRequested, DetachRequested
-from shorthorn.core.lifecycle.state import State, state_of
+from shorthorn.core.lifecycle.state import State, state_of, wanted
 from shorthorn.core.model.ids import NodeName
 from shorthorn.core.model.order import NodeOrders
-from shorthorn.core.model.volume import Spec
+from shorthorn.core.model.volume import Spec, Volume
 from shorthorn.core.model.world import World
 from shorthorn.core.planning.eviction import eviction_report
 from shorthorn.core.planning.plan import Plan
@@ -106,8 +108,25 @@ class Run:
 
     def power_fails(self) -> None:
         name = self.node()
-        if sum(m.up for m in self.cluster.machines.values()) > 2:
+        if sum(m.there for m in self.cluster.machines.values()) > 2:
             self.cluster.down(name)
+
+    def network_is_cut(self) -> None:
+        name = self.node()
+        if sum(m.there for m in self.cluster.machines.values()) > 2:
+            self.cluster.cut(name)
+
+    def network_returns(self) -> None:
+        name = self.node()
+        if self.cluster.machines[NodeName(name)].cut:
+            self.received.pop(name, None)
+            self.cluster.join(name)
+
+    def time_passes(self) -> None:
+        self.cluster.passes(self.draw(st.sampled_from([5.0, 400.0, 700.0])))  # type: ignore[arg-type]
+
+    def resyncs_pause(self) -> None:
+        self.cluster.resyncs_take = not self.cluster.resyncs_take
 
     def power_returns(self) -> None:
         name = self.node()
@@ -140,6 +159,14 @@ class Run:
     def uncordon(self) -> None:
         self.cluster.node_event(self.node(), Uncordoned())
 
+    def declare_dead(self) -> None:
+        """Also one that is not: a person may be wrong."""
+        if not any(n.dead for n in self.cluster.nodes.values()):
+            self.cluster.node_event(self.node(), DeclaredDead(who="operator", why="burnt"))
+
+    def withdraw_death(self) -> None:
+        self.cluster.node_event(self.node(), DeathWithdrawn(who="operator"))
+
     def scale(self) -> None:
         if name := self.volume():
             self.cluster.apply(name, SpecChanged(spec=Spec(replicas=self.draw(st.integers(1, 3)))))  # type: ignore[arg-type]
@@ -156,19 +183,62 @@ STEPS = [
     *[Run.control_plans_and_pauses, Run.control_goes_on] * 2,
     *[Run.attach, Run.detach, Run.evict, Run.cancel] * 2,
     *[Run.power_fails, Run.power_returns, Run.power_returns, Run.engines_die, Run.server_restarts],
-    *[Run.cordon, Run.uncordon, Run.uncordon, Run.scale, Run.delete],
+    *[Run.network_is_cut, Run.network_returns, Run.network_returns, Run.time_passes, Run.resyncs_pause],
+    *[Run.cordon, Run.uncordon, Run.uncordon, Run.scale, Run.delete, Run.declare_dead, Run.withdraw_death],
 ]
 
 
 def quiet_down(run: Run) -> Cluster:
-    """Faults stop: everybody is up and heard."""
+    """Faults stop: everybody is up and heard, but those declared dead, which stay away for good."""
     cluster = run.cluster
+    cluster.resyncs_take = False
     for machine in cluster.machines.values():
+        if cluster.nodes[machine.name].dead:
+            cluster.down(machine.name)
+            continue
         if not machine.up:
             cluster.up(machine.name)
+        if machine.cut:
+            cluster.join(machine.name)
     cluster.report_all()
     cluster.rest(rounds=200)
+    cluster.passes(cluster.settings.replace_after_s)
+    cluster.rest(rounds=200)
     return cluster
+
+
+def check_volume_at_rest(cluster: Cluster, volume: Volume, dead: set[str]) -> None:
+    state = state_of(volume)
+    gone = all(r.node in dead for r in volume.in_sync)
+    assert state is not State.DELETING or all(t.node in dead for t in volume.tombstones), "L6, L7"
+    if state is State.DELETING or (volume.m and gone):
+        assert cluster.explain(volume.name).reasons, "only the dead can help, and that is said"
+        return
+    if volume.attachments and volume.m:
+        at_rest = State.ATTACHING if volume.held_at in dead else State.ATTACHED
+        assert state is at_rest, "L2"
+    elif volume.m:
+        assert state is State.DETACHED, "L1"
+        assert volume.settled
+        assert volume.tasks == (), "L5"
+    if volume.m and state is not State.ATTACHING:
+        assert all(t.node in dead for t in volume.tombstones), "L6, L7"
+        assert not [r for r in volume.replicas if r.leaving], "L5"
+        living = [r for r in volume.in_sync if r.node not in dead]
+        enough = len(living) >= wanted(cluster.world(), volume)
+        assert not enough or len(volume.in_sync) == len(living), "L7: the dead go when enough are whole"
+    in_records = {r.id for r in volume.replicas if r.node not in dead}
+    assert folders_of(cluster, volume, dead) == in_records, "L5, L6"
+
+
+def folders_of(cluster: Cluster, volume: Volume, dead: set[str]) -> set[str]:
+    return {
+        f
+        for m in cluster.machines.values()
+        if m.name not in dead
+        for f, s in m.folders.items()
+        if s.volume == volume.uid
+    }
 
 
 @settings(max_examples=EXAMPLES)
@@ -178,22 +248,9 @@ def test_any_run_comes_to_the_right_rest(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(10, 120))):
         run.step()
     cluster = quiet_down(run)
+    dead = {str(n.name) for n in cluster.nodes.values() if n.dead}
     for volume in cluster.volumes.values():
-        state = state_of(volume)
-        assert state is not State.DELETING, "L6"
-        if volume.attachments and volume.m:
-            assert state is State.ATTACHED, "L2"
-        elif volume.m:
-            assert state is State.DETACHED, "L1"
-            assert volume.settled
-            assert volume.tasks == (), "L5"
-            assert not volume.tombstones, "L6"
-            assert not [r for r in volume.replicas if r.leaving], "L5"
-        in_records = {r.id for r in volume.replicas}
-        on_disks = {
-            f for m in cluster.machines.values() for f, s in m.folders.items() if s.volume == volume.uid
-        }
-        assert on_disks == in_records, "L5, L6"
+        check_volume_at_rest(cluster, volume, dead)
     assert check_world(cluster.world()) == []
     for name in NODES:
         report = eviction_report(cluster.world(), NodeName(name))
