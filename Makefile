@@ -80,6 +80,10 @@ $(CACHE)/wheel.stamp: pyproject.toml Cargo.toml Cargo.lock README.md LICENSE $(W
 demo: packages build ## a three-node cluster, real clients, faults: every step checked
 	@$(BIN)/python -m tools.demo
 
+.PHONY: chaos
+chaos: packages build   ## random faults under load: make chaos MINUTES=10 NODES=3 SEED=7
+	@$(BIN)/python -m tools.chaos --minutes $(or $(MINUTES),10) --nodes $(or $(NODES),3) $(addprefix --seed ,$(SEED))
+
 .PHONY: measure
 measure: packages build   ## the figures of README.md: fio against a volume and against nbdkit, side by side
 	@$(BIN)/python -m tools.measure

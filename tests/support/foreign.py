@@ -60,10 +60,14 @@ class Fio:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
+        self.kill()
         self._process.wait()
         self._output.unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        """End it, in the middle of whatever it waits for."""
+        if self._process.poll() is None:
+            self._process.kill()
 
     @property
     def runs(self) -> bool:
@@ -72,7 +76,7 @@ class Fio:
 
     def figures(self) -> FioFigures:
         """How far it was half a second ago, at most."""
-        return self._end or _figures(self._said()[1])
+        return self._end or self._figures(self._said()[1])
 
     def goes_on(self, requests: int = 100, timeout_s: float = 60) -> float:
         """Wait until so many more requests were answered, or all are; returns the seconds. Raises `AssertionError`."""
@@ -91,11 +95,17 @@ class Fio:
             raise AssertionError(f"fio still runs after {timeout_s:g} s: {self.figures()}") from None
         words, job = self._said()
         assert code == 0, f"fio ended with {code}:\n{words[-4000:]}"
-        self._end = _figures(job)
+        self._end = self._figures(job)
         assert job is not None
         whole = self._end.verified > 0 and (self._only_verify or self._end.written == self._end.verified)
         assert (whole, job["error"]) == (True, 0), f"{self._end}:\n{words[-4000:]}"
         return self._end
+
+    def _figures(self, job: dict[str, Any] | None) -> FioFigures:
+        if job is None:
+            return FioFigures(0, 0)
+        # A job that only verifies counts the writes that it leaves out, too.
+        return FioFigures(0 if self._only_verify else job["write"]["total_ios"], job["read"]["total_ios"])
 
     def _said(self) -> tuple[str, dict[str, Any] | None]:
         """Its words, and the job in the last whole document that it printed between them."""
@@ -108,12 +118,6 @@ class Fio:
                 break  # it is writing this one
             job, words, at = document["jobs"][0], words + text[at:start], end
         return words + text[at:], job
-
-
-def _figures(job: dict[str, Any] | None) -> FioFigures:
-    return (
-        FioFigures(0, 0) if job is None else FioFigures(job["write"]["total_ios"], job["read"]["total_ios"])
-    )
 
 
 @contextmanager

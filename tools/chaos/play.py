@@ -1,0 +1,121 @@
+"""Plays episodes against a cluster and checks after each that I/O goes on."""
+
+import contextlib
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from tests.support.cluster import Cluster
+from tools.chaos.faults import Episode, Fault, Kind, Role
+from tools.chaos.loads import Load, await_progress
+
+GOES_ON_S = 20.0
+"""Bound on the pause of I/O while one program is away that isn't the volume's engine: `silence_s`, a removal, slack."""
+
+COMES_BACK_S = 90.0
+"""Bound on the first progress after the last fault of an episode is over: starts are backed off, opens have a grace time."""
+
+HEALS_S = 180.0
+PROGRESS = 20
+"""So many requests are progress."""
+
+SIGNALS = {Kind.KILL: signal.SIGKILL, Kind.RESTART: signal.SIGTERM}
+
+
+class Player:
+    """Knows the volumes, their loads and where their engines run."""
+
+    def __init__(
+        self, cluster: Cluster, loads: dict[str, Load], engines: dict[str, str], say: Callable[[str], None]
+    ) -> None:
+        """`loads` by volume; `engines`: the node of each volume's engine."""
+        self.counts: Counter[str] = Counter()
+        self.longest_s = 0.0
+        self._cluster, self._loads, self._engines, self._say = cluster, loads, engines, say
+        self._uids = {name: str(cluster.volume(name)["uid"]) for name in loads}
+        self._healthy = True
+
+    def play(self, episode: Episode) -> None:
+        """Raises `AssertionError` when a client saw what it may not see, or nothing goes on."""
+        began = time.monotonic()
+        alone = len(episode.faults) == 1 and self._healthy
+        self._healthy = False
+        during = self._inject(episode.faults, alone=alone)
+        took = await_progress(tuple(self._loads.values()), PROGRESS, COMES_BACK_S)
+        self.longest_s = max(self.longest_s, took, during)
+        what = " + ".join(map(str, episode.faults))
+        self._say(
+            f"{what}: {time.monotonic() - began:.1f} s"
+            + (f", went on after {during:.1f} s" if alone else "")
+            + f", progress within {took:.1f} s"
+        )
+        time.sleep(episode.rest_s)
+        if episode.heal:
+            self.heal()
+
+    def heal(self) -> None:
+        """Wait until every volume is attached and healthy."""
+        took = self._cluster.wait(
+            lambda: all(self._state(name) == "attached healthy" for name in self._loads),
+            f"all volumes are attached and healthy, {self._explained()}",
+            HEALS_S,
+        )
+        self._healthy = True
+        self._say(f"healthy after {took:.1f} s")
+
+    def _inject(self, faults: Sequence[Fault], *, alone: bool) -> float:
+        """Have the faults happen and end. One `alone` may stop only the volumes whose engine it hits: how long others paused."""
+        during, ends = 0.0, []
+        with contextlib.ExitStack() as stack:
+            for fault in faults:
+                time.sleep(fault.after_s)
+                hit = self._hit(fault, stack)
+                self.counts[f"{fault.kind} {fault.role}" if hit else "nobody there"] += 1
+                ends.append(time.monotonic() + fault.for_s)
+            if alone:
+                others = [load for name, load in self._loads.items() if not self._stalls(faults[0], name)]
+                during = await_progress(others, PROGRESS, GOES_ON_S)
+            for end in sorted(ends):
+                time.sleep(max(0.0, end - time.monotonic()))
+        return during
+
+    def _hit(self, fault: Fault, stack: contextlib.ExitStack) -> bool:
+        """Whether there was anybody to hit: a program may just be starting again."""
+        if fault.kind is Kind.STOP:
+            return bool(stack.enter_context(self._cluster.stopped(lambda: self._victims(fault))))
+        victims = self._victims(fault)
+        for pid in victims:
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself, just now
+                os.kill(pid, SIGNALS[fault.kind])
+        return bool(victims)
+
+    def _victims(self, fault: Fault) -> list[int]:
+        match fault.role:
+            case Role.REPLICA:
+                return self._cluster.pids(rf"shorthorn-replica .*nodes/{fault.where}/")
+            case Role.ENGINE:
+                return self._cluster.pids(rf"shorthorn-engine .*{self._uids[fault.where]}\.")
+            case Role.AGENT:
+                return self._cluster.pids(rf"shorthorn node .*--name {fault.where} ")
+            case Role.SERVER:
+                return self._cluster.pids("shorthorn server ")
+            case Role.NODE:
+                return self._cluster.of_node(fault.where)
+
+    def _stalls(self, fault: Fault, volume: str) -> bool:
+        """Whether the fault hits the volume's own engine, without which nothing can go on."""
+        return (fault.role is Role.ENGINE and fault.where == volume) or (
+            fault.role is Role.NODE and fault.where == self._engines[volume]
+        )
+
+    def _state(self, name: str) -> str:
+        volume = self._cluster.volume(name)
+        return f"{volume['state']} {volume['health']}"
+
+    def _explained(self) -> str:
+        """What is said of each volume now, for a failure's message."""
+        with contextlib.suppress(AssertionError, FileNotFoundError):
+            return "; ".join(str(self._cluster.get(f"/v1/volumes/{name}/explain")) for name in self._loads)
+        return "the server does not answer"
