@@ -13,13 +13,22 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn holds(seeds: u64, chances: &Chances) -> Stats {
+    worlds_hold(seeds, |_| chances.clone())
+}
+
+/// Each seed chooses its world.
+fn worlds_hold(seeds: u64, chances: impl Fn(u64) -> Chances) -> Stats {
     let from = number("SEEDS_FROM").unwrap_or(0);
     let seeds = number("SEEDS").unwrap_or(seeds);
-    match world::run_seeds(from..from + seeds, chances) {
-        Ok(stats) => stats,
+    let tail = number("TAIL").unwrap_or(80) as usize;
+    match world::run_worlds(from..from + seeds, chances) {
+        Ok(stats) => {
+            println!("{stats:?}");
+            stats
+        }
         Err((seed, violation, trace)) => {
-            let last = trace.len().saturating_sub(80);
-            panic!("seed {seed}: {violation:?}\n{}", trace[last..].join("\n"));
+            let last = trace.len().saturating_sub(tail);
+            panic!("seed {seed}: {}\n{}", violation.0, trace[last..].join("\n"));
         }
     }
 }
@@ -45,7 +54,7 @@ fn crashes_and_power_losses() {
 fn replicas_leave_and_come_back_by_moves() {
     let chances = Chances {
         nodes: 4,
-        spare: 1,
+        syncing: 1,
         leave: 60,
         engine_dies: 500,
         ..Chances::default()
@@ -103,6 +112,13 @@ fn one_replica_alone() {
     };
     let stats = holds(40, &chances);
     assert!(stats.opened > 50 && stats.broken > 0, "{stats:?}");
+}
+
+/// Replicas are lost in every way while a session serves; in the end everything becomes whole.
+#[test]
+fn replicas_are_lost_in_every_way() {
+    let stats = worlds_hold(60, Chances::losses);
+    assert!(stats.opened > 100 && stats.writes > 1000, "{stats:?}");
 }
 
 #[test]

@@ -2,20 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use shorthorn_core::engine::{
-    ClientAnswer, ClientError, ClientId, ClientOp, ClientRequest, Effect, Engine, Event,
-};
+use shorthorn_core::engine::{Effect, Engine, Event};
 use shorthorn_core::{Nanos, ReplicaIndex, copier};
-use shorthorn_wire::BLOCK_BYTES;
-use shorthorn_wire::agent::{Answer, Ask, CopyOrder, CopyWork, SessionOrder};
+use shorthorn_wire::agent::{Answer, Ask, CopyOrder, CopyWork, SessionOrder, Target};
 use shorthorn_wire::message::{Document, Reply, Request, Tag};
 
-use super::node::{Node, content_of, value_of};
-use super::record::{Committed, Phase};
-use super::{BLOCKS, Calling, Violation, World};
+use super::record::Phase;
+use super::{GRANT_MS, Violation, World};
 
-const BLOCK: u64 = BLOCK_BYTES as u64;
-
+/// An engine or a copier: a process.
 pub enum Machine {
     Engine(Box<Engine>),
     Copier(Box<copier::Copier>, CopyWork),
@@ -32,20 +27,24 @@ pub struct Actor {
     pub machine: Machine,
     pub node: usize,
     pub epoch: u64,
-    pub reaches: BTreeMap<usize, Reach>,
+    pub reaches: BTreeMap<ReplicaIndex, Reach>,
     pub wake: Option<Nanos>,
     /// On their way to the record.
     pub asks: VecDeque<(u64, Ask)>,
     /// On their way back.
     pub answers: VecDeque<(u64, Answer)>,
+    /// What an engine is to be told of the record's replicas, in order.
+    pub targets: VecDeque<Vec<Target>>,
     /// The document to tell a copier.
     pub committed: Option<Document>,
     pub serving: bool,
     pub closing: bool,
+    /// The newest [`Effect::Status`].
+    pub status: String,
     /// It does not run before then.
     pub paused: Nanos,
     /// Told by the seals: for each replica whether it is torn.
-    torn: BTreeMap<usize, bool>,
+    torn: BTreeMap<ReplicaIndex, bool>,
 }
 
 impl World {
@@ -68,11 +67,11 @@ impl World {
             agent: "/agent.sock".to_owned(),
             open_grace_ms: 300,
             open_grace_torn_ms: 600,
-            grant_ms: 200,
-            silence_ms: 5000,
+            grant_ms: GRANT_MS,
+            silence_ms: self.chances.silence_ms,
             close_ms: 3000,
-            space_wait_ms: None,
-            strict_reads: false,
+            space_wait_ms: self.chances.space_wait_ms,
+            strict_reads: self.chances.strict,
         };
         let id = self.id();
         let engine = Engine::new(order, format!("e{id}")).expect("the order is legal");
@@ -114,9 +113,11 @@ impl World {
             wake: None,
             asks: VecDeque::new(),
             answers: VecDeque::new(),
+            targets: VecDeque::new(),
             committed: None,
             serving: false,
             closing: false,
+            status: String::new(),
             paused: Nanos::default(),
             torn: BTreeMap::new(),
         };
@@ -128,8 +129,14 @@ impl World {
         let Some(actor) = self.actors.remove(&id) else {
             return;
         };
-        for node in actor.reaches.keys() {
-            self.drop_link(id, *node);
+        for replica in actor.reaches.keys() {
+            self.drop_link(id, *replica);
+        }
+        // What its agent has taken of it may still come.
+        for (_, ask) in actor.asks {
+            if self.rng.one_in(3) {
+                self.orphans.push(ask);
+            }
         }
         self.abandon_clients(id);
         if matches!(actor.machine, Machine::Engine(_)) {
@@ -145,35 +152,34 @@ impl World {
         }
     }
 
-    /// Clients of an engine get no answers any more.
-    fn abandon_clients(&mut self, actor: u64) {
-        for index in 0..self.clients.len() {
-            let Some(calling) = self.clients[index].take_if(|calling| calling.actor == actor)
-            else {
-                continue;
-            };
-            if matches!(calling.kind, ClientOp::Read | ClientOp::Flush) {
-                for block in &calling.blocks {
-                    self.register(*block).forget(calling.op);
-                }
-            }
-        }
-    }
-
-    fn register(&mut self, block: u64) -> &mut super::Register {
-        self.registers.get_mut(&block).expect("a known block")
-    }
-
-    pub(super) fn linked(&mut self, actor: u64, node: usize, link: u64) {
+    pub(super) fn linked(&mut self, actor: u64, replica: ReplicaIndex, link: u64) {
         if let Some(actor) = self.actors.get_mut(&actor) {
-            actor.reaches.insert(node, Reach::Linked(link));
+            actor.reaches.insert(replica, Reach::Linked(link));
         }
     }
 
-    pub(super) fn unlinked(&mut self, actor: u64, node: usize) {
+    pub(super) fn unlinked(&mut self, actor: u64, replica: ReplicaIndex) {
         if let Some(actor) = self.actors.get_mut(&actor) {
-            actor.reaches.remove(&node);
+            actor.reaches.remove(&replica);
         }
+    }
+
+    /// Where the replica is that an actor calls so: its name begins with r and the number of the node.
+    pub(super) fn node_of(&self, actor: u64, replica: ReplicaIndex) -> usize {
+        let name = match &self.actors[&actor].machine {
+            Machine::Engine(engine) => &engine.target(replica).replica,
+            Machine::Copier(copier, _) => &copier.target(replica).replica,
+        };
+        let digits = name[1..].split('g').next();
+        let node = digits.and_then(|digits| digits.parse().ok());
+        node.expect("r and a number")
+    }
+
+    /// It does nothing now.
+    pub(super) fn sleeps(&self, actor: u64) -> bool {
+        self.actors
+            .get(&actor)
+            .is_none_or(|actor| actor.paused > self.now || self.is_asleep(actor.node))
     }
 
     pub(super) fn tell_link(
@@ -184,7 +190,7 @@ impl World {
     ) -> Result<(), Violation> {
         let why = "nobody listens".to_owned();
         if !up {
-            self.unlinked(actor, replica.index());
+            self.unlinked(actor, replica);
         }
         match (self.is_engine(actor), up) {
             (true, true) => self.engine(actor, Event::Connected { replica }),
@@ -210,13 +216,12 @@ impl World {
     pub(super) fn reply(
         &mut self,
         actor: u64,
-        node: usize,
+        replica: ReplicaIndex,
         tag: Tag,
         reply: Reply,
     ) -> Result<(), Violation> {
-        let replica = ReplicaIndex(node as u8);
         if let (Reply::Standing(standing), Some(known)) = (&reply, self.actors.get_mut(&actor)) {
-            known.torn.insert(node, standing.torn);
+            known.torn.insert(replica, standing.torn);
         }
         if self.is_engine(actor) {
             self.engine(
@@ -295,10 +300,20 @@ impl World {
                     self.abandon_clients(id);
                 }
             }
-            Effect::Status(_) => {}
+            Effect::Status(status) => {
+                actor.status = format!(
+                    "{:?}, needs {:?}, waits for {:?}, {:?}",
+                    status.phase, status.needed, status.waits_for, status.resyncs
+                );
+            }
             Effect::Exit { clean, why } => {
                 let epoch = actor.epoch;
                 self.note(format!("engine {epoch} exits, clean {clean}: {why}"));
+                if clean && self.clients.iter().flatten().any(|call| call.actor == id) {
+                    return Err(Violation(format!(
+                        "engine {epoch} closes and owes an answer"
+                    )));
+                }
                 self.remove_actor(id);
             }
             Effect::WakeAt(moment) => actor.wake = Some(moment),
@@ -347,14 +362,7 @@ impl World {
             }
             copier::Effect::Ready { .. } => {
                 let epoch = actor.epoch;
-                let attempt = match work {
-                    CopyWork::Settle => 0,
-                    CopyWork::Move { target, .. } => {
-                        let index: usize = target[1..].parse().expect("r and a number");
-                        self.record.replicas[index].attempt
-                    }
-                };
-                match self.record.copied(epoch, attempt, work) {
+                match self.record.copied(epoch, work) {
                     Some(document) => {
                         self.note(format!("copier {epoch} is committed"));
                         match work {
@@ -381,231 +389,26 @@ impl World {
 
     fn dial(&mut self, id: u64, replica: ReplicaIndex) {
         if let Some(actor) = self.actors.get_mut(&id) {
-            let before = actor.reaches.insert(replica.index(), Reach::Dialling);
+            let before = actor.reaches.insert(replica, Reach::Dialling);
             assert_eq!(before, None, "a dial beside a connection");
         }
     }
 
     fn hang_up(&mut self, id: u64, replica: ReplicaIndex) {
-        self.drop_link(id, replica.index());
-        self.unlinked(id, replica.index());
+        self.drop_link(id, replica);
+        self.unlinked(id, replica);
     }
 
     fn send(&mut self, id: u64, replica: ReplicaIndex, tag: Tag, request: Request) {
         let reach = self
             .actors
             .get(&id)
-            .and_then(|actor| actor.reaches.get(&replica.index()));
+            .and_then(|actor| actor.reaches.get(&replica));
         let Some(Reach::Linked(link)) = reach else {
             panic!("{request:?} is sent to {replica:?}, which is not connected");
         };
-        if let Some(link) = self.links.get_mut(link) {
+        if let Some(link) = self.links.get_mut(link).filter(|link| !link.cut) {
             link.requests.push_back((tag, request));
         }
-    }
-
-    /// An ask reaches the record; its answer may get lost.
-    pub(super) fn bring_ask(&mut self, id: u64) -> Result<(), Violation> {
-        let lost = self.chance(8);
-        let early = self.chance(2);
-        let Some(actor) = self.actors.get_mut(&id) else {
-            return Ok(());
-        };
-        let Some((ask_id, ask)) = actor.asks.pop_front() else {
-            return Ok(());
-        };
-        let unknown = Answer::Unknown {
-            why: "control is away".to_owned(),
-        };
-        if lost && early {
-            actor.answers.push_back((ask_id, unknown));
-            return Ok(());
-        }
-        let (answer, committed) = self.record.ask(&ask);
-        let answer = if lost { unknown } else { answer };
-        actor.answers.push_back((ask_id, answer));
-        if committed != Committed::Nothing {
-            self.note(format!("{ask:?} is committed"));
-        }
-        self.committed(committed)
-    }
-
-    fn committed(&mut self, committed: Committed) -> Result<(), Violation> {
-        match committed {
-            Committed::Opened { broken } => {
-                self.stats.opened += 1;
-                self.stats.broken += usize::from(broken);
-                let awaited = self
-                    .clients
-                    .iter()
-                    .flatten()
-                    .map(|calling| calling.op)
-                    .collect();
-                for block in BLOCKS {
-                    self.register(block).opened(broken, &awaited);
-                    self.judge(block, || "nothing fits at open".to_owned())?;
-                }
-            }
-            Committed::Closed { clean: true } => {
-                self.stats.clean += 1;
-                self.check_settled()?;
-            }
-            Committed::Lost => self.stats.left += 1,
-            Committed::Closed { clean: false } | Committed::Nothing => {}
-        }
-        Ok(())
-    }
-
-    /// Settled: all in-sync replicas are equal, on disk, without marks. Rot is not the protocol's.
-    fn check_settled(&self) -> Result<(), Violation> {
-        let values = |node: &Node| -> Vec<(u64, u64)> {
-            let cells = node.disk.iter();
-            cells.map(|(block, cell)| (*block, cell.value)).collect()
-        };
-        let members = self.record.in_sync();
-        let first = &self.nodes[members[0]];
-        for index in &members {
-            let node = &self.nodes[*index];
-            if values(node) != values(first) {
-                let why = format!("settled, but {} differs from {}", node.name, first.name);
-                return Err(Violation(why));
-            }
-            if !node.marks.is_empty() {
-                return Err(Violation(format!("settled, but {} has marks", node.name)));
-            }
-        }
-        Ok(())
-    }
-
-    /// A client that waits for nothing asks the engine that serves.
-    pub(super) fn call(&mut self, client: usize) -> Result<(), Violation> {
-        let serving = self.actors.iter().filter(|(_, actor)| actor.serving);
-        let serving: Vec<(u64, u64)> = serving.map(|(id, actor)| (*id, actor.epoch)).collect();
-        if serving.is_empty() || self.clients[client].is_some() {
-            return Ok(());
-        }
-        let (actor, epoch) = *self.rng.pick(&serving);
-        // An engine whose time is over can do nothing any more: its writes are not even possible.
-        let over = epoch < self.record.opened_epoch;
-        let start = self.rng.below(self.chances.hot);
-        let first = BLOCKS[start];
-        let next = BLOCKS.get(start + 1).filter(|next| **next == first + 1);
-        let mut blocks: Vec<u64> = vec![first];
-        if self.rng.one_in(3) {
-            blocks.extend(next);
-        }
-        let op = self.id();
-        let fua = self.rng.one_in(6);
-        let kind = match self.rng.below(10) {
-            0..4 => ClientOp::Read,
-            4..8 => ClientOp::Write {
-                data: blocks
-                    .iter()
-                    .flat_map(|_| content_of(op).to_vec())
-                    .collect::<Vec<u8>>()
-                    .into(),
-                fua,
-            },
-            8 => ClientOp::Zero { punch: true, fua },
-            _ => ClientOp::Flush,
-        };
-        if matches!(kind, ClientOp::Flush) {
-            blocks = BLOCKS.to_vec();
-        }
-        for block in blocks.clone() {
-            match kind {
-                ClientOp::Write { .. } | ClientOp::Zero { .. } if over => {}
-                ClientOp::Write { .. } => self.register(block).write(op, op),
-                ClientOp::Zero { .. } => self.register(block).write(op, 0),
-                ClientOp::Flush => self.register(block).flush(op),
-                _ => self.register(block).look(op),
-            }
-        }
-        let request = ClientRequest {
-            offset: first * BLOCK,
-            length: blocks.len() as u64 * BLOCK,
-            op: kind.clone(),
-        };
-        let shown = match kind {
-            ClientOp::Read => "read",
-            ClientOp::Write { fua: true, .. } => "write, on disk,",
-            ClientOp::Write { .. } => "write",
-            ClientOp::Zero { .. } => "zero",
-            _ => "flush",
-        };
-        self.note(format!("client {client} calls {op}: {shown} {blocks:?}"));
-        self.clients[client] = Some(Calling {
-            op,
-            actor,
-            blocks,
-            kind,
-        });
-        let event = Event::Client {
-            client: ClientId(client as u64),
-            cookie: op,
-            request,
-        };
-        self.engine(actor, event)
-    }
-
-    fn answer(
-        &mut self,
-        client: ClientId,
-        cookie: u64,
-        result: Result<ClientAnswer, ClientError>,
-    ) -> Result<(), Violation> {
-        let place = &mut self.clients[client.0 as usize];
-        let Some(calling) = place.take_if(|calling| calling.op == cookie) else {
-            return Ok(());
-        };
-        let Calling {
-            op, blocks, kind, ..
-        } = calling;
-        let shown = match &result {
-            Ok(ClientAnswer::Data(data)) => {
-                let values = data.chunks_exact(BLOCK as usize).map(value_of);
-                format!("{:?}", values.collect::<Vec<_>>())
-            }
-            other => format!("{other:?}"),
-        };
-        self.note(format!("{op} is answered: {shown}"));
-        match result {
-            Err(ClientError::NoSpace) => self.stats.no_space += 1,
-            Err(ClientError::Io) => self.stats.io_errors += 1,
-            Err(_) => {}
-            Ok(_) => match kind {
-                ClientOp::Flush => self.stats.flushes += 1,
-                ClientOp::Read => self.stats.reads += 1,
-                _ => self.stats.writes += 1,
-            },
-        }
-        for (index, block) in blocks.iter().enumerate() {
-            let possible = self.possible(*block);
-            let register = self.register(*block);
-            match (&kind, &result) {
-                (ClientOp::Read, Ok(ClientAnswer::Data(data))) => {
-                    self.stats.reads_beside_fence += usize::from(self.fence.is_some());
-                    let register = self.registers.get_mut(block).expect("a known block");
-                    let at = index * BLOCK as usize;
-                    let value = value_of(&data[at..at + BLOCK as usize]);
-                    register.read(op, value);
-                    self.judge(*block, || {
-                        format!("read {op} returned {value}, possible were {possible:?}")
-                    })?;
-                }
-                (ClientOp::Read | ClientOp::Flush, Err(_)) => register.forget(op),
-                (ClientOp::Flush, Ok(_)) => register.flushed(op),
-                (ClientOp::Write { fua, .. } | ClientOp::Zero { fua, .. }, Ok(_)) => {
-                    register.written(op, *fua);
-                    self.judge(*block, || format!("write {op} was answered, and can't be"))?;
-                }
-                (_, Err(_)) => {
-                    register.refused(op);
-                    self.judge(*block, || format!("write {op} failed, and was seen"))?;
-                }
-                (_, Ok(_)) => {}
-            }
-        }
-        Ok(())
     }
 }

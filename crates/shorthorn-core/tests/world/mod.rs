@@ -1,24 +1,30 @@
 //! A whole small cluster in one process: real engines, copiers and replicas, joined by a network, disks and a record that
 //! a seed plays with. Messages are delivered in any order between connections and may come long after their sender died;
-//! programs die, nodes lose power, disks fill up and fail. What clients see is judged by [`monitor`].
+//! programs die, nodes lose power or stand still, networks are cut, disks fill up and fail. What clients see is judged by
+//! [`monitor`]; in the end all faults stop, and everything must become whole again within a bound (`quiet`).
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 mod actors;
+mod asks;
+mod clients;
+mod faults;
 mod fence;
 pub mod monitor;
 mod network;
 pub mod node;
+mod quiet;
 pub mod record;
 pub mod rng;
 mod run;
 
-pub use run::run_seeds;
+pub use run::{run_seeds, run_worlds};
 
 use std::collections::BTreeMap;
 
 use shorthorn_core::Nanos;
 use shorthorn_core::engine::ClientOp;
+use shorthorn_wire::agent::Ask;
 use shorthorn_wire::message::Role;
 
 use actors::Actor;
@@ -28,8 +34,10 @@ use node::Node;
 use record::{Record, Recorded};
 use rng::Rng;
 
-/// Two regions and a bit.
-const SIZE: u64 = (2 << 20) + (64 << 10);
+/// A region and a bit of a second one.
+const SIZE: u64 = (1 << 20) + (64 << 10);
+/// T.
+const GRANT_MS: u64 = 200;
 /// Blocks that clients use: neighbours, and the seam between regions.
 const BLOCKS: [u64; 5] = [0, 1, 255, 256, 257];
 
@@ -37,7 +45,7 @@ const BLOCKS: [u64; 5] = [0, 1, 255, 256, 257];
 #[derive(Clone, Debug)]
 pub struct Chances {
     pub nodes: usize,
-    /// The last so many nodes hold no in-sync replica at first.
+    /// So many nodes hold no replica at first.
     pub spare: usize,
     pub clients: usize,
     pub steps: usize,
@@ -57,6 +65,33 @@ pub struct Chances {
     pub fence: usize,
     /// Clients use only so many of the blocks.
     pub hot: usize,
+    /// So many nodes hold a syncing replica at first.
+    pub syncing: usize,
+    /// One connection breaks.
+    pub cut: usize,
+    /// Nothing comes through between two nodes, or from one to any other, for a while.
+    pub partition: usize,
+    /// A node can't reach control for a while.
+    pub away: usize,
+    /// All programs of a node stand still for a while.
+    pub sleep: usize,
+    /// Longest of those whiles.
+    pub outage_ms: u64,
+    /// All disks are full.
+    pub all_full: usize,
+    /// Planning gives a syncing replica up.
+    pub give_up: usize,
+    /// Planning places a new replica on a node that has none.
+    pub place: usize,
+    /// Sessions and copiers start only for work that is left: a session as soon as there is none.
+    pub held: bool,
+    pub silence_ms: u64,
+    pub space_wait_ms: Option<u64>,
+    pub strict: bool,
+    /// In the end all faults stop, and everything becomes whole.
+    pub quiet: bool,
+    /// Being whole includes that every replica is in-sync.
+    pub rejoin: bool,
 }
 
 impl Default for Chances {
@@ -79,7 +114,77 @@ impl Default for Chances {
             agent_link: 200,
             fence: 0,
             hot: BLOCKS.len(),
+            syncing: 0,
+            cut: 0,
+            partition: 0,
+            away: 0,
+            sleep: 0,
+            outage_ms: 400,
+            all_full: 0,
+            give_up: 0,
+            place: 0,
+            held: false,
+            silence_ms: 5000,
+            space_wait_ms: None,
+            strict: false,
+            quiet: false,
+            rejoin: false,
         }
+    }
+}
+
+impl Chances {
+    /// Sessions that live long, and lose replicas in every way; what exactly, and how often, the seed chooses.
+    pub fn losses(seed: u64) -> Self {
+        let mut rng = Rng::new(seed ^ 0x5EED_0F0A_11C4_A05E);
+        let mut often = |least: usize, most: usize| -> usize {
+            if rng.one_in(3) {
+                0
+            } else {
+                least + rng.below(most - least)
+            }
+        };
+        Self {
+            cut: often(80, 800),
+            partition: often(150, 1000),
+            away: often(150, 1000),
+            sleep: often(300, 1500),
+            outage_ms: [50, 400, 1000][often(1, 3)],
+            replica_dies: often(150, 1500),
+            engine_dies: often(600, 4000),
+            power: often(400, 3000),
+            sync_fails: often(500, 3000),
+            full: often(200, 1500),
+            all_full: often(400, 3000),
+            rot: 0,
+            agent_link: often(100, 800),
+            fence: often(600, 3000),
+            close: often(800, 4000),
+            leave: often(300, 2000),
+            give_up: often(200, 1500),
+            place: often(100, 800),
+            copier_dies: 200,
+            late: 10 + often(1, 80),
+            hot: 1 + often(1, BLOCKS.len()),
+            nodes: 1 + rng.below(4),
+            spare: 0,
+            syncing: 0,
+            clients: 1 + rng.below(5),
+            steps: 3000,
+            held: !rng.one_in(4),
+            silence_ms: [60, 150, 400][rng.below(3)],
+            space_wait_ms: [None, Some(0), Some(200)][rng.below(3)],
+            strict: rng.one_in(4),
+            quiet: true,
+            rejoin: std::env::var("REJOIN").is_ok(),
+        }
+        .with_some_syncing(&mut rng)
+    }
+
+    fn with_some_syncing(mut self, rng: &mut Rng) -> Self {
+        self.syncing = rng.below(self.nodes);
+        self.spare = rng.below(self.nodes - self.syncing);
+        self
     }
 }
 
@@ -104,6 +209,18 @@ pub struct World {
     registers: BTreeMap<u64, Register>,
     clients: Vec<Option<Calling>>,
     fence: Option<fence::Fence>,
+    /// Asks whose agent still brings them, while their engine is gone or asks again.
+    orphans: Vec<Ask>,
+    /// The version of the record that engines were, or will be, told.
+    told_version: u64,
+    /// From an actor's node to a replica's: nothing comes through before then.
+    cuts: BTreeMap<(usize, usize), Nanos>,
+    /// For each node: its programs do nothing before then.
+    asleep: Vec<Nanos>,
+    /// For each node: it can't reach control before then.
+    away: Vec<Nanos>,
+    /// Faults are over.
+    pub quiet: bool,
     last_id: u64,
     pub trace: Vec<String>,
     pub stats: Stats,
@@ -127,6 +244,18 @@ pub struct Stats {
     pub fenced: usize,
     /// Reads that an engine answered while its fence was under way.
     pub reads_beside_fence: usize,
+    /// Attempts of syncing replicas that broke.
+    pub broke: usize,
+    /// Replicas that became in-sync in a session.
+    pub synced: usize,
+    /// Asks that came late, and were committed.
+    pub orphans: usize,
+    pub given_up: usize,
+    pub placed: usize,
+    pub calls_in_quiet: usize,
+    pub writes_in_quiet: usize,
+    /// The longest time from the last fault until everything was whole, milliseconds.
+    pub whole_after_ms: u64,
 }
 
 impl Stats {
@@ -145,6 +274,14 @@ impl Stats {
         self.late += other.late;
         self.fenced += other.fenced;
         self.reads_beside_fence += other.reads_beside_fence;
+        self.broke += other.broke;
+        self.synced += other.synced;
+        self.orphans += other.orphans;
+        self.given_up += other.given_up;
+        self.placed += other.placed;
+        self.calls_in_quiet += other.calls_in_quiet;
+        self.writes_in_quiet += other.writes_in_quiet;
+        self.whole_after_ms = self.whole_after_ms.max(other.whole_after_ms);
     }
 }
 
@@ -154,8 +291,10 @@ pub struct Violation(pub String);
 
 impl World {
     pub fn new(seed: u64, chances: Chances) -> Self {
-        let members = chances.nodes - chances.spare;
+        let members = chances.nodes - chances.spare - chances.syncing;
         let replicas = (0..chances.nodes).map(|index| Recorded {
+            name: format!("r{index}"),
+            placed: index < members + chances.syncing,
             in_sync: index < members,
             attempt: 1,
             stored_m: 0,
@@ -178,7 +317,8 @@ impl World {
                 Role::Syncing
             }
         };
-        let nodes = (0..chances.nodes).map(|index| Node::new(index, &document, 1, role(index)));
+        let nodes = (0..chances.nodes)
+            .map(|index| Node::new(format!("r{index}"), &document, 1, role(index)));
         Self {
             rng: Rng::new(seed),
             now: Nanos(1),
@@ -191,6 +331,12 @@ impl World {
                 .collect(),
             clients: vec![None; chances.clients],
             fence: None,
+            orphans: Vec::new(),
+            told_version: 1,
+            cuts: BTreeMap::new(),
+            asleep: vec![Nanos(0); chances.nodes],
+            away: vec![Nanos(0); chances.nodes],
+            quiet: false,
             last_id: 0,
             trace: Vec::new(),
             stats: Stats::default(),
@@ -205,12 +351,13 @@ impl World {
     }
 
     fn note(&mut self, line: String) {
-        self.trace.push(line);
+        let ms = self.now.0 / 1_000_000;
+        self.trace.push(format!("{ms} ms: {line}"));
     }
 
-    /// Once in so many times; never for 0.
+    /// Once in so many times; never for 0, nor once faults are over.
     fn chance(&mut self, n: usize) -> bool {
-        n > 0 && self.rng.one_in(n)
+        n > 0 && !self.quiet && self.rng.one_in(n)
     }
 
     fn judge(&self, block: u64, what: impl FnOnce() -> String) -> Result<(), Violation> {

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use shorthorn_core::ReplicaIndex;
 use shorthorn_core::replica::{ConnId, Effect, Event};
+use shorthorn_core::{Nanos, ReplicaIndex};
 use shorthorn_wire::message::{Reply, Request, Tag};
 
 use super::fence::FENCER;
@@ -11,6 +11,8 @@ use super::{Violation, World};
 
 pub struct Link {
     pub actor: u64,
+    /// As the actor calls the replica at its other end.
+    pub replica: ReplicaIndex,
     pub node: usize,
     pub requests: VecDeque<(Tag, Request)>,
     pub replies: VecDeque<(Tag, Reply)>,
@@ -18,73 +20,104 @@ pub struct Link {
     pub calls: bool,
     /// The replica's end is there.
     pub serves: bool,
+    /// It is broken: nothing more comes through, and both ends will hear of it.
+    pub cut: bool,
+}
+
+impl Link {
+    pub fn new(actor: u64, replica: ReplicaIndex, node: usize) -> Self {
+        Self {
+            actor,
+            replica,
+            node,
+            requests: VecDeque::new(),
+            replies: VecDeque::new(),
+            calls: true,
+            serves: true,
+            cut: false,
+        }
+    }
 }
 
 impl World {
     /// A dial ends, well or not.
-    pub(super) fn connect(&mut self, actor: u64, node: usize) -> Result<(), Violation> {
-        let replica = ReplicaIndex(node as u8);
-        if self.nodes[node].replica.is_none() || self.rng.one_in(20) {
+    pub(super) fn connect(&mut self, actor: u64, replica: ReplicaIndex) -> Result<(), Violation> {
+        let node = self.node_of(actor, replica);
+        let fails = !self.quiet && self.rng.one_in(20);
+        if self.nodes[node].replica.is_none() || fails || self.is_cut(actor, node) {
             return self.tell_link(actor, replica, false);
         }
         let id = self.id();
-        self.links.insert(
-            id,
-            Link {
-                actor,
-                node,
-                requests: VecDeque::new(),
-                replies: VecDeque::new(),
-                calls: true,
-                serves: true,
-            },
-        );
-        self.linked(actor, node, id);
+        self.links.insert(id, Link::new(actor, replica, node));
+        self.linked(actor, replica, id);
         self.tell_link(actor, replica, true)
     }
 
-    /// One message, or the end, of one connection arrives.
-    pub(super) fn deliver(&mut self, id: u64) -> Result<(), Violation> {
-        let towards_replica = self.rng.one_in(2);
+    /// Nothing comes through between an actor and a node now.
+    pub(super) fn is_cut(&self, actor: u64, node: usize) -> bool {
+        let from = self.actors.get(&actor).map(|actor| actor.node);
+        from.and_then(|from| self.cuts.get(&(from, node)))
+            .is_some_and(|until| *until > self.now)
+    }
+
+    pub(super) fn is_asleep(&self, node: usize) -> bool {
+        self.asleep[node] > self.now
+    }
+
+    /// Whether something of this link may arrive at its replica, and at its actor.
+    pub(super) fn may_arrive(&self, link: &Link) -> (bool, bool) {
+        if self.is_cut(link.actor, link.node) {
+            return (false, false);
+        }
+        let there = link.serves && (!link.requests.is_empty() || !link.calls || link.cut);
+        let back = link.calls && (!link.replies.is_empty() || !link.serves || link.cut);
+        let sleeps = link.actor != FENCER && self.sleeps(link.actor);
+        (there && !self.is_asleep(link.node), back && !sleeps)
+    }
+
+    /// One message, or the end, arrives at the replica.
+    pub(super) fn to_replica(&mut self, id: u64) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let node = link.node;
+        let conn = ConnId(id);
+        if let Some((tag, request)) = link.requests.pop_front() {
+            self.stats.late += usize::from(!link.calls);
+            self.at_replica(node, Event::Request { conn, tag, request });
+        } else {
+            link.serves = false;
+            self.at_replica(node, Event::Ended { conn });
+        }
+        self.forget_link(id);
+    }
+
+    /// One message, or the end, arrives at the actor.
+    pub(super) fn to_actor(&mut self, id: u64) -> Result<(), Violation> {
         let Some(link) = self.links.get_mut(&id) else {
             return Ok(());
         };
-        let (actor, node) = (link.actor, link.node);
-        let conn = ConnId(id);
-        if towards_replica {
-            match (link.requests.pop_front(), link.serves, link.calls) {
-                (Some((tag, request)), true, calls) => {
-                    self.stats.late += usize::from(!calls);
-                    let event = Event::Request { conn, tag, request };
-                    self.at_replica(node, event);
-                }
-                (None, true, false) => {
-                    link.serves = false;
-                    self.at_replica(node, Event::Ended { conn });
-                }
-                _ => {}
+        let (actor, replica, node) = (link.actor, link.replica, link.node);
+        match link.replies.pop_front() {
+            Some((_, reply)) if actor == FENCER => {
+                self.fence_reply(node, reply);
+                Ok(())
             }
-        } else {
-            match (link.replies.pop_front(), link.calls, link.serves) {
-                (Some((_, reply)), true, _) if actor == FENCER => self.fence_reply(node, reply),
-                (Some((tag, reply)), true, _) => return self.reply(actor, node, tag, reply),
-                (None, true, false) => {
-                    link.calls = false;
-                    self.links.remove(&id);
-                    self.unlinked(actor, node);
-                    return self.end_of_link(actor, ReplicaIndex(node as u8));
-                }
-                _ => {}
+            Some((tag, reply)) => self.reply(actor, replica, tag, reply),
+            None => {
+                link.calls = false;
+                self.forget_link(id);
+                self.unlinked(actor, replica);
+                self.end_of_link(actor, replica)
             }
         }
-        if self
-            .links
-            .get(&id)
-            .is_some_and(|link| !link.calls && !link.serves)
-        {
+    }
+
+    fn forget_link(&mut self, id: u64) {
+        let gone = |link: &Link| !link.calls && !link.serves;
+        if self.links.get(&id).is_some_and(gone) {
             self.links.remove(&id);
         }
-        Ok(())
     }
 
     /// A node's replica takes an event.
@@ -93,7 +126,7 @@ impl World {
             match effect {
                 Effect::Do { token, work } => self.nodes[node].queue.push_back((token, work)),
                 Effect::Send { conn, tag, reply } => {
-                    if let Some(link) = self.links.get_mut(&conn.0) {
+                    if let Some(link) = self.links.get_mut(&conn.0).filter(|link| !link.cut) {
                         link.replies.push_back((tag, reply));
                     }
                 }
@@ -107,6 +140,18 @@ impl World {
         }
     }
 
+    /// One connection breaks: of what is under way some is lost.
+    pub(super) fn cut_link(&mut self, id: u64) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        link.cut = true;
+        let keep = self.rng.below(link.requests.len() + 1);
+        link.requests.truncate(keep);
+        let keep = self.rng.below(link.replies.len() + 1);
+        link.replies.truncate(keep);
+    }
+
     /// A replica program is gone: its connections end, and of what it sent some may be lost.
     pub(super) fn drop_links_of_node(&mut self, node: usize) {
         for link in self.links.values_mut().filter(|link| link.node == node) {
@@ -115,15 +160,23 @@ impl World {
             let keep = self.rng.below(link.replies.len() + 1);
             link.replies.truncate(keep);
         }
+        self.links.retain(|_, link| link.calls || link.serves);
     }
 
     /// An actor hangs up, or is gone: what it sent may still arrive.
-    pub(super) fn drop_link(&mut self, actor: u64, node: usize) {
+    pub(super) fn drop_link(&mut self, actor: u64, replica: ReplicaIndex) {
         for link in self.links.values_mut() {
-            if link.actor == actor && link.node == node {
+            if link.actor == actor && link.replica == replica {
                 link.calls = false;
                 link.replies.clear();
             }
         }
+        self.links.retain(|_, link| link.calls || link.serves);
+    }
+
+    /// The next moment at which a fault of the network or of a node ends.
+    pub(super) fn next_relief(&self) -> Option<Nanos> {
+        let moments = self.cuts.values().chain(&self.asleep).chain(&self.away);
+        moments.filter(|until| **until > self.now).min().copied()
     }
 }

@@ -64,9 +64,9 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new(index: usize, document: &Document, attempt: u64, role: Role) -> Self {
+    pub fn new(name: String, document: &Document, attempt: u64, role: Role) -> Self {
         let mut node = Self {
-            name: format!("r{index}"),
+            name,
             disk: Content::new(),
             cache: Content::new(),
             durable: Durable {
@@ -137,6 +137,21 @@ impl Node {
         self.failed = None;
     }
 
+    pub fn boot(&self) -> u64 {
+        self.boot
+    }
+
+    /// For a new replica on a node that has booted before.
+    pub fn set_boot(&mut self, boot: u64) {
+        self.boot = boot;
+        self.start();
+    }
+
+    /// A sync failed in this boot: it is good for nothing before the next.
+    pub fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
     pub fn is_torn(&self) -> bool {
         self.durable.torn
     }
@@ -159,6 +174,10 @@ impl Node {
     fn execute(&mut self, work: Work) -> Outcome {
         match work {
             Work::Record { durable, document } => {
+                assert!(
+                    durable.sealed >= self.durable.sealed && durable.m >= self.durable.m,
+                    "what is sealed and the membership number never fall"
+                );
                 self.durable = *durable;
                 if let Some(document) = document {
                     self.document = *document;

@@ -3,8 +3,12 @@
 use shorthorn_wire::agent::{Answer, Ask, CopyWork, Target};
 use shorthorn_wire::message::Document;
 
+/// The replica of one node.
 #[derive(Clone, Debug)]
 pub struct Recorded {
+    pub name: String,
+    /// False: the node has no replica by the record, and what lies there is to be removed.
+    pub placed: bool,
     pub in_sync: bool,
     pub attempt: u64,
     pub stored_m: u64,
@@ -14,6 +18,10 @@ pub struct Recorded {
 pub enum Phase {
     Opening,
     Open,
+    /// A close was ordered; `opened`: SessionOpened was committed.
+    Closing {
+        opened: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -23,6 +31,7 @@ pub struct Record {
     pub m: u64,
     pub version: u64,
     pub settled: bool,
+    /// One a node, in the order of the nodes.
     pub replicas: Vec<Recorded>,
     /// Epoch and phase.
     pub session: Option<(u64, Phase)>,
@@ -35,8 +44,12 @@ pub enum Committed {
     Opened { broken: bool },
     Closed { clean: bool },
     Lost,
+    AttemptBroke,
+    Synced,
     Nothing,
 }
+
+type Ruling = Result<(Answer, Committed), String>;
 
 impl Record {
     pub fn document(&self) -> Document {
@@ -54,8 +67,9 @@ impl Record {
     pub fn targets(&self, local: usize) -> Vec<Target> {
         let indexed = self.replicas.iter().enumerate();
         indexed
+            .filter(|(_, known)| known.placed)
             .map(|(index, known)| Target {
-                replica: format!("r{index}"),
+                replica: known.name.clone(),
                 node: format!("n{index}"),
                 address: Some(format!("n{index}:1")),
                 attempt: known.attempt,
@@ -71,125 +85,184 @@ impl Record {
         all.filter(|index| self.replicas[*index].in_sync).collect()
     }
 
+    /// Replicas that are placed and not in-sync.
+    pub fn syncing(&self) -> Vec<usize> {
+        let all = 0..self.replicas.len();
+        all.filter(|index| self.replicas[*index].placed && !self.replicas[*index].in_sync)
+            .collect()
+    }
+
     fn remove(&mut self, index: usize) {
         self.replicas[index].in_sync = false;
         self.replicas[index].attempt += 1;
     }
 
-    fn find(&self, replica: &str) -> usize {
-        replica[1..].parse().expect("replicas are r0, r1, …")
+    pub fn find(&self, replica: &str) -> Option<usize> {
+        let named = |known: &Recorded| known.placed && known.name == replica;
+        self.replicas.iter().position(named)
     }
 
-    fn commit(&mut self) -> Answer {
-        self.commit_opened(false)
+    fn known(&self, replica: &str) -> Result<usize, String> {
+        self.find(replica)
+            .ok_or_else(|| format!("no replica {replica}"))
     }
 
-    /// Clients of before are always there in these worlds: what the engine calls broken, is.
-    fn commit_opened(&mut self, broken: bool) -> Answer {
+    /// Planning gives a syncing replica up.
+    pub fn give_up(&mut self, index: usize) {
+        assert!(!self.replicas[index].in_sync, "only a syncing one");
+        self.replicas[index].placed = false;
         self.version += 1;
+    }
+
+    /// Planning places a new replica.
+    pub fn place(&mut self, index: usize, name: String) {
+        self.replicas[index] = Recorded {
+            name,
+            placed: true,
+            in_sync: false,
+            attempt: 1,
+            stored_m: 0,
+        };
+        self.version += 1;
+    }
+
+    fn answer(&self, broken: bool) -> Answer {
         let document = self.document();
         Answer::Committed { document, broken }
     }
 
+    fn commit(&mut self, what: Committed) -> Ruling {
+        self.version += 1;
+        // Clients of before are always there in these worlds: what the engine calls broken, is.
+        let broken = what == (Committed::Opened { broken: true });
+        Ok((self.answer(broken), what))
+    }
+
+    /// It was committed before: the answer is yes again.
+    fn again(&self, broken: bool) -> Ruling {
+        Ok((self.answer(broken), Committed::Nothing))
+    }
+
     /// An engine asks.
     pub fn ask(&mut self, ask: &Ask) -> (Answer, Committed) {
-        let refused = |why: &str| {
-            let why = why.to_owned();
-            (Answer::Refused { why }, Committed::Nothing)
-        };
-        match ask {
+        let ruling = match ask {
             Ask::SessionOpened {
                 epoch,
                 members,
                 broken,
                 ..
-            } => {
-                let members: Vec<usize> = members.iter().map(|name| self.find(name)).collect();
-                let kept = members.iter().all(|index| self.replicas[*index].in_sync);
-                match self.session {
-                    Some((session, Phase::Opening))
-                        if session == *epoch && self.epoch == *epoch =>
-                    {
-                        if members.is_empty() || !kept {
-                            return refused("members are not in-sync");
-                        }
-                    }
-                    Some((session, Phase::Open)) if session == *epoch => {
-                        // It was answered before, and the answer got lost.
-                        let document = self.document();
-                        let broken = *broken;
-                        return (Answer::Committed { document, broken }, Committed::Nothing);
-                    }
-                    _ => return refused("no such session"),
-                }
-                for index in self.in_sync() {
-                    if !members.contains(&index) {
-                        self.remove(index);
-                    }
-                }
-                self.m += 1;
-                self.settled = false;
-                self.opened_epoch = *epoch;
-                self.session = Some((*epoch, Phase::Open));
-                let broken = *broken;
-                (self.commit_opened(broken), Committed::Opened { broken })
-            }
+            } => self.opened(*epoch, members, *broken),
             Ask::ReplicaLost {
                 epoch,
                 replica,
                 attempt,
                 witness,
                 ..
-            } => {
-                let (index, witness) = (self.find(replica), self.find(witness));
-                if self.session != Some((*epoch, Phase::Open)) || self.epoch != *epoch {
-                    return refused("no such session, or it is fenced");
-                }
-                let known = &self.replicas[index];
-                if !known.in_sync && known.attempt == attempt + 1 {
-                    let document = self.document();
-                    let broken = false;
-                    return (Answer::Committed { document, broken }, Committed::Nothing);
-                }
-                let witnessed = witness != index && self.replicas[witness].in_sync;
-                if !known.in_sync || known.attempt != *attempt || !witnessed {
-                    return refused("attempt or witness");
-                }
-                self.remove(index);
-                self.m += 1;
-                (self.commit(), Committed::Lost)
-            }
+            } => self.lost(*epoch, replica, *attempt, witness),
             Ask::ReplicaSynced {
                 epoch,
                 replica,
                 attempt,
-                ..
+                base,
             } => {
-                let index = self.find(replica);
-                let known = &self.replicas[index];
-                if self.session != Some((*epoch, Phase::Open)) || self.epoch != *epoch {
-                    return refused("no such session, or it is fenced");
+                let own = self.document();
+                if (&base.chain, base.size) == (&own.chain, own.size) {
+                    self.synced(*epoch, replica, *attempt)
+                } else {
+                    Err("another base".to_owned())
                 }
-                if known.attempt != *attempt {
-                    return refused("attempt");
-                }
-                if known.in_sync {
-                    let document = self.document();
-                    let broken = false;
-                    return (Answer::Committed { document, broken }, Committed::Nothing);
-                }
-                self.replicas[index].in_sync = true;
-                self.m += 1;
-                (self.commit(), Committed::Nothing)
             }
-            Ask::SessionClosed { epoch, clean, .. } => {
-                if self.session.is_none_or(|(session, _)| session != *epoch) {
-                    return refused("no such session");
-                }
-                let committed = self.close(*clean);
-                (self.commit(), committed)
+            Ask::SessionClosed { epoch, clean, .. } => self.closed(*epoch, *clean),
+        };
+        ruling.unwrap_or_else(|why| (Answer::Refused { why }, Committed::Nothing))
+    }
+
+    fn phase(&self, epoch: u64) -> Result<Phase, String> {
+        match self.session {
+            Some((session, phase)) if session == epoch => Ok(phase),
+            _ => Err("no such session".to_owned()),
+        }
+    }
+
+    fn not_fencing(&self, epoch: u64) -> Result<(), String> {
+        if self.epoch == epoch {
+            Ok(())
+        } else {
+            Err("it is fenced".to_owned())
+        }
+    }
+
+    fn opened(&mut self, epoch: u64, members: &[String], broken: bool) -> Ruling {
+        match self.phase(epoch)? {
+            // It was answered before, and the answer got lost.
+            Phase::Open | Phase::Closing { opened: true } => return self.again(broken),
+            Phase::Closing { opened: false } => return Err("it is closing".to_owned()),
+            Phase::Opening => self.not_fencing(epoch)?,
+        }
+        let members: Result<Vec<usize>, _> = members.iter().map(|name| self.known(name)).collect();
+        let members = members?;
+        if members.is_empty() || !members.iter().all(|index| self.replicas[*index].in_sync) {
+            return Err("members are not in-sync".to_owned());
+        }
+        for index in self.in_sync() {
+            if !members.contains(&index) {
+                self.remove(index);
             }
         }
+        self.m += 1;
+        self.settled = false;
+        self.opened_epoch = epoch;
+        self.session = Some((epoch, Phase::Open));
+        self.commit(Committed::Opened { broken })
+    }
+
+    fn lost(&mut self, epoch: u64, replica: &str, attempt: u64, witness: &str) -> Ruling {
+        self.phase(epoch)?;
+        let index = self.known(replica)?;
+        let known = &self.replicas[index];
+        if !known.in_sync && known.attempt == attempt + 1 {
+            return self.again(false);
+        }
+        self.not_fencing(epoch)?;
+        if known.attempt != attempt {
+            return Err("another attempt".to_owned());
+        }
+        if !known.in_sync {
+            self.replicas[index].attempt += 1;
+            return self.commit(Committed::AttemptBroke);
+        }
+        let witness = self.known(witness)?;
+        if witness == index || !self.replicas[witness].in_sync {
+            return Err("no witness".to_owned());
+        }
+        self.remove(index);
+        self.m += 1;
+        self.commit(Committed::Lost)
+    }
+
+    fn synced(&mut self, epoch: u64, replica: &str, attempt: u64) -> Ruling {
+        let phase = self.phase(epoch)?;
+        let index = self.known(replica)?;
+        let known = &self.replicas[index];
+        if known.attempt != attempt {
+            return Err("another attempt".to_owned());
+        }
+        if known.in_sync {
+            return self.again(false);
+        }
+        self.not_fencing(epoch)?;
+        if phase != Phase::Open {
+            return Err("it is not open".to_owned());
+        }
+        self.replicas[index].in_sync = true;
+        self.m += 1;
+        self.commit(Committed::Synced)
+    }
+
+    fn closed(&mut self, epoch: u64, clean: bool) -> Ruling {
+        self.phase(epoch)?;
+        let committed = self.close(clean);
+        self.commit(committed)
     }
 
     /// The session ends, by its engine's word or by its death.
@@ -204,8 +277,19 @@ impl Record {
         Committed::Closed { clean }
     }
 
+    /// A close is ordered.
+    pub fn closing(&mut self) {
+        if let Some((_, phase)) = &mut self.session {
+            *phase = match *phase {
+                Phase::Opening => Phase::Closing { opened: false },
+                Phase::Open => Phase::Closing { opened: true },
+                closing => closing,
+            };
+        }
+    }
+
     /// A copier is ready. The document after the commit, or none: it came too late.
-    pub fn copied(&mut self, epoch: u64, attempt: u64, work: &CopyWork) -> Option<Document> {
+    pub fn copied(&mut self, epoch: u64, work: &CopyWork) -> Option<Document> {
         if self.session.is_some() || self.epoch != epoch {
             return None;
         }
@@ -213,9 +297,9 @@ impl Record {
             CopyWork::Settle if !self.settled => self.settled = true,
             CopyWork::Settle => return None,
             CopyWork::Move { target, .. } => {
-                let index = self.find(target);
+                let index = self.find(target)?;
                 let known = &mut self.replicas[index];
-                if !self.settled || known.in_sync || known.attempt != attempt {
+                if !self.settled || known.in_sync {
                     return None;
                 }
                 known.in_sync = true;

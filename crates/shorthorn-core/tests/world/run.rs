@@ -1,21 +1,29 @@
 //! What happens next.
 
-use shorthorn_core::Nanos;
 use shorthorn_core::engine::Event;
+use shorthorn_core::{Nanos, ReplicaIndex};
 use shorthorn_wire::agent::CopyWork;
 
 use super::actors::{Machine, Reach};
-use super::node::Cell;
-use super::{BLOCKS, Chances, Stats, Violation, World};
+use super::record::Phase;
+use super::{Chances, Stats, Violation, World};
 
-/// Runs many seeds. What was seen, or the first seed that went wrong with why.
-pub fn run_seeds(
+/// The first seed that went wrong, with why, and what happened before.
+pub type Wrong = (u64, Violation, Vec<String>);
+
+/// Runs many seeds. What was seen, or the first seed that went wrong.
+pub fn run_seeds(seeds: std::ops::Range<u64>, chances: &Chances) -> Result<Stats, Wrong> {
+    run_worlds(seeds, |_| chances.clone())
+}
+
+/// Runs many seeds, each of which chooses its world.
+pub fn run_worlds(
     seeds: std::ops::Range<u64>,
-    chances: &Chances,
-) -> Result<Stats, (u64, Violation, Vec<String>)> {
+    chances: impl Fn(u64) -> Chances,
+) -> Result<Stats, Wrong> {
     let mut stats = Stats::default();
     for seed in seeds {
-        let mut world = World::new(seed, chances.clone());
+        let mut world = World::new(seed, chances(seed));
         if let Err(violation) = world.run() {
             return Err((seed, violation, world.trace));
         }
@@ -27,11 +35,13 @@ pub fn run_seeds(
 /// One thing that can happen now.
 #[derive(Clone, Copy, Debug)]
 enum Next {
-    Deliver(u64),
+    ToReplica(u64),
+    ToActor(u64),
     Work(usize),
-    Connect(u64, usize),
+    Connect(u64, ReplicaIndex),
     Ask(u64),
     Answer(u64),
+    Targets(u64),
     Commit(u64),
     Wake(u64),
     Call(usize),
@@ -43,105 +53,95 @@ impl World {
         for _ in 0..self.chances.steps {
             self.step()?;
         }
+        if self.chances.quiet {
+            self.become_whole()?;
+        }
         Ok(())
     }
 
-    fn step(&mut self) -> Result<(), Violation> {
-        self.now = self.now + Nanos(self.rng.next() % 2_000_000);
+    /// The next thing happens.
+    pub(super) fn step(&mut self) -> Result<(), Violation> {
+        let longest = if self.quiet { 200_000 } else { 2_000_000 };
+        self.now = self.now + Nanos(self.rng.next() % longest);
         self.faults()?;
         self.control()?;
+        self.tell_targets();
         let mut next = self.possible_steps();
         if next.is_empty() {
-            // Nothing moves before the next timer.
-            let wakes = self.actors.values().filter_map(|actor| actor.wake);
-            if let Some(wake) = wakes.min() {
-                self.now = self.now.max(wake);
+            // Nothing moves before the next timer, or the end of an outage.
+            let actors = self.actors.values();
+            let wakes = actors.filter_map(|actor| {
+                let until = self.asleep[actor.node].max(actor.paused);
+                actor.wake.map(|wake| wake.max(until))
+            });
+            if let Some(moment) = wakes.chain(self.next_relief()).min() {
+                self.now = self.now.max(moment);
             }
             next = self.possible_steps();
         }
         if next.is_empty() {
             return Ok(());
         }
-        match *self.rng.pick(&next) {
-            Next::Deliver(link) => self.deliver(link),
+        let chosen = *self.rng.pick(&next);
+        self.take(chosen)?;
+        self.check_needed()
+    }
+
+    fn take(&mut self, next: Next) -> Result<(), Violation> {
+        match next {
+            Next::ToReplica(link) => self.to_replica(link),
+            Next::ToActor(link) => return self.to_actor(link),
             Next::Work(node) => {
                 if let Some(done) = self.nodes[node].work() {
                     self.at_replica(node, done);
                 }
-                Ok(())
             }
-            Next::Connect(actor, node) => self.connect(actor, node),
-            Next::Ask(actor) => self.bring_ask(actor),
+            Next::Connect(actor, replica) => return self.connect(actor, replica),
+            Next::Ask(actor) => return self.bring_ask(actor),
+            Next::Targets(actor) => return self.bring_targets(actor),
             Next::Answer(actor) => {
                 let answers = self.actors.get_mut(&actor).map(|actor| &mut actor.answers);
-                match answers.and_then(|answers| answers.pop_front()) {
-                    Some((id, answer)) => self.engine(actor, Event::Answer { id, answer }),
-                    None => Ok(()),
+                if let Some((id, answer)) = answers.and_then(|answers| answers.pop_front()) {
+                    return self.engine(actor, Event::Answer { id, answer });
                 }
             }
             Next::Commit(actor) => {
                 let known = self.actors.get_mut(&actor);
-                match known.and_then(|known| known.committed.take()) {
-                    Some(document) => {
-                        let event = shorthorn_core::copier::Event::Committed { document };
-                        self.copier(actor, event)
-                    }
-                    None => Ok(()),
+                if let Some(document) = known.and_then(|known| known.committed.take()) {
+                    let event = shorthorn_core::copier::Event::Committed { document };
+                    return self.copier(actor, event);
                 }
             }
-            Next::Wake(actor) => self.wake(actor),
-            Next::Call(client) => self.call(client),
+            Next::Wake(actor) => return self.wake(actor),
+            Next::Call(client) => return self.call(client),
         }
+        Ok(())
     }
 
     fn possible_steps(&mut self) -> Vec<Next> {
         let mut next = Vec::new();
-        let now = self.now;
-        let asleep = |actor: &u64| {
-            self.actors
-                .get(actor)
-                .is_some_and(|actor| actor.paused > now)
-        };
         for (id, link) in &self.links {
-            let dead = !link.calls;
-            if asleep(&link.actor) && link.requests.is_empty() {
-                continue;
+            let (there, back) = self.may_arrive(link);
+            if there && (link.calls || self.rng.one_in(self.chances.late.max(1))) {
+                next.push(Next::ToReplica(*id));
             }
-            if !dead || self.rng.one_in(self.chances.late.max(1)) {
-                let idle = link.requests.is_empty() && link.replies.is_empty();
-                if !idle || dead || !link.serves {
-                    next.push(Next::Deliver(*id));
-                }
+            if back {
+                next.push(Next::ToActor(*id));
             }
         }
         for (index, node) in self.nodes.iter().enumerate() {
-            if !node.queue.is_empty() {
+            if !node.queue.is_empty() && !self.is_asleep(index) {
                 next.push(Next::Work(index));
             }
         }
-        for (id, actor) in &self.actors {
-            if actor.paused > now {
-                continue;
-            }
-            for (node, reach) in &actor.reaches {
-                if *reach == Reach::Dialling {
-                    next.push(Next::Connect(*id, *node));
-                }
-            }
-            if !actor.asks.is_empty() {
-                next.push(Next::Ask(*id));
-            }
-            if !actor.answers.is_empty() {
-                next.push(Next::Answer(*id));
-            }
-            if actor.committed.is_some() {
-                next.push(Next::Commit(*id));
-            }
-            if actor.wake.is_some_and(|wake| wake <= self.now) {
-                next.push(Next::Wake(*id));
+        for id in self.actors.keys().copied() {
+            if !self.sleeps(id) {
+                self.steps_of(id, &mut next);
             }
         }
-        if self.actors.values().any(|actor| actor.serving) {
+        // An engine that is not told to stop has time for its own work, once faults are over.
+        let calls = !self.quiet || self.rng.one_in(4);
+        if calls && self.actors.values().any(|actor| actor.serving) {
             for (index, client) in self.clients.iter().enumerate() {
                 if client.is_none() {
                     next.push(Next::Call(index));
@@ -151,109 +151,96 @@ impl World {
         next
     }
 
-    fn faults(&mut self) -> Result<(), Violation> {
-        let chances = self.chances.clone();
-        let node = self.rng.below(self.nodes.len());
-        if self.chance(chances.replica_dies) && self.nodes[node].replica.is_some() {
-            self.note(format!("replica program of n{node} dies"));
-            self.nodes[node].kill();
-            self.drop_links_of_node(node);
-        }
-        if self.chance(chances.power) {
-            self.note(format!("n{node} loses power"));
-            let mut rng = super::rng::Rng::new(self.rng.next());
-            self.nodes[node].lose_power(&mut rng);
-            self.drop_links_of_node(node);
-            for id in self.actors_where(|actor| actor.node == node) {
-                self.remove_actor(id);
+    fn steps_of(&self, id: u64, next: &mut Vec<Next>) {
+        let actor = &self.actors[&id];
+        for (replica, reach) in &actor.reaches {
+            if *reach == Reach::Dialling {
+                next.push(Next::Connect(id, *replica));
             }
         }
-        if self.nodes[node].replica.is_none() && self.rng.one_in(60) {
-            self.nodes[node].start();
+        if actor.wake.is_some_and(|wake| wake <= self.now) {
+            next.push(Next::Wake(id));
         }
-        if self.chance(chances.engine_dies) {
-            let engine = |actor: &super::Actor| matches!(actor.machine, Machine::Engine(_));
-            for id in self.actors_where(engine) {
-                self.note("the engine dies".to_owned());
-                self.remove_actor(id);
-            }
+        if self.away[actor.node] > self.now {
+            return;
         }
-        if self.chance(chances.copier_dies) {
-            let copier = |actor: &super::Actor| matches!(actor.machine, Machine::Copier(..));
-            for id in self.actors_where(copier) {
-                self.note("the copier dies".to_owned());
-                self.remove_actor(id);
-            }
+        if !actor.asks.is_empty() {
+            next.push(Next::Ask(id));
         }
-        if self.nodes[node].full && self.rng.one_in(40) {
-            self.nodes[node].full = false;
-        } else if self.chance(chances.full) {
-            self.nodes[node].full = true;
+        if !actor.answers.is_empty() {
+            next.push(Next::Answer(id));
         }
-        if self.chance(chances.sync_fails) {
-            self.nodes[node].sync_fails = true;
+        if !actor.targets.is_empty() {
+            next.push(Next::Targets(id));
         }
-        if self.chance(chances.rot) {
-            self.rot(node);
+        if actor.committed.is_some() {
+            next.push(Next::Commit(id));
         }
-        if self.chance(chances.agent_link) {
-            for id in self.actors_where(|_| true) {
-                if let Some(actor) = self.actors.get_mut(&id) {
-                    actor.asks.clear();
-                    actor.answers.clear();
-                }
-                self.engine(id, Event::AgentConnected)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A checksum stops fitting, in cache and on disk.
-    fn rot(&mut self, node: usize) {
-        let block = BLOCKS[self.rng.below(BLOCKS.len())];
-        let node = &mut self.nodes[node];
-        for content in [&mut node.cache, &mut node.disk] {
-            if let Some(cell) = content.get_mut(&block) {
-                *cell = Cell { bad: true, ..*cell };
-            }
-        }
-    }
-
-    fn actors_where(&self, holds: impl Fn(&super::Actor) -> bool) -> Vec<u64> {
-        let found = self.actors.iter().filter(|(_, actor)| holds(actor));
-        found.map(|(id, _)| *id).collect()
     }
 
     /// What control and consumers do.
     fn control(&mut self) -> Result<(), Violation> {
-        let chances = self.chances.clone();
         self.go_on_with_fence();
-        if let Some((epoch, _)) = self.record.session {
-            let found = self
-                .actors
-                .iter_mut()
-                .find(|(_, actor)| actor.epoch == epoch);
-            let Some((&id, actor)) = found else {
-                return Ok(());
-            };
-            if chances.close > 0 && self.rng.one_in(chances.close) && !actor.closing {
-                actor.closing = true;
-                return self.engine(id, Event::Close);
-            }
-            if chances.fence > 0 && self.fence.is_none() && self.rng.one_in(chances.fence) {
-                self.start_fence(epoch);
-                if let Some(actor) = self.actors.get_mut(&id) {
-                    actor.paused = self.now + Nanos(self.rng.next() % 400_000_000);
-                }
-                return Ok(());
-            }
-            if chances.leave > 0 && self.rng.one_in(chances.leave) {
-                let members = self.record.in_sync();
-                let replica = format!("r{}", self.rng.pick(&members));
-                return self.engine(id, Event::Leave { replica });
+        self.replan();
+        match self.record.session {
+            Some((epoch, phase)) => self.control_session(epoch, phase),
+            None => self.control_detached(),
+        }
+    }
+
+    /// Planning places replicas, and gives syncing ones up.
+    fn replan(&mut self) {
+        let syncing = self.record.syncing();
+        if self.chance(self.chances.give_up) && !syncing.is_empty() {
+            let node = *self.rng.pick(&syncing);
+            self.note(format!("the replica of n{node} is given up"));
+            self.stats.given_up += 1;
+            self.record.give_up(node);
+        }
+        let node = self.rng.below(self.nodes.len());
+        let free = !self.record.replicas[node].placed && self.nodes[node].replica.is_some();
+        if free && self.chance(self.chances.place) {
+            self.place(node);
+        }
+    }
+
+    fn control_session(&mut self, epoch: u64, phase: Phase) -> Result<(), Violation> {
+        let found = self.actors_where(|actor| {
+            actor.epoch == epoch && matches!(actor.machine, Machine::Engine(_))
+        });
+        let Some(&id) = found.first() else {
+            return Ok(());
+        };
+        let node = self.actors[&id].node;
+        let reached = self.away[node] <= self.now && !self.is_asleep(node);
+        let closing = self.actors[&id].closing;
+        // Whoever waits for a broken session lets go of it in the end.
+        let broken = self.quiet && self.actors[&id].status.starts_with("Broken");
+        if reached
+            && !closing
+            && (self.chance(self.chances.close) || (broken && self.rng.one_in(50)))
+        {
+            return self.order_close(epoch);
+        }
+        if self.fence.is_none() && self.chance(self.chances.fence) {
+            self.start_fence(epoch);
+            let longest = 400_000_000;
+            let until = self.now + Nanos(self.rng.next() % longest);
+            if let Some(actor) = self.actors.get_mut(&id) {
+                actor.paused = until;
             }
             return Ok(());
         }
+        if reached && phase == Phase::Open && self.chance(self.chances.leave) {
+            let members = self.record.in_sync();
+            let index = *self.rng.pick(&members);
+            let replica = self.record.replicas[index].name.clone();
+            return self.engine(id, Event::Leave { replica });
+        }
+        Ok(())
+    }
+
+    fn control_detached(&mut self) -> Result<(), Violation> {
         if !self.rng.one_in(10) {
             return Ok(());
         }
@@ -261,14 +248,18 @@ impl World {
             .actors
             .values()
             .any(|actor| matches!(actor.machine, Machine::Copier(..)));
-        let spare: Vec<usize> = (0..self.nodes.len())
-            .filter(|index| !self.record.replicas[*index].in_sync)
-            .collect();
+        if self.chances.held || self.quiet {
+            let node = self.rng.below(self.nodes.len());
+            return self.start_session(node);
+        }
+        let syncing = self.record.syncing();
         match self.rng.below(4) {
             0 if !self.record.settled && !copying => self.start_copier(CopyWork::Settle),
-            1 if self.record.settled && !copying && !spare.is_empty() => {
-                let source = format!("r{}", self.rng.pick(&self.record.in_sync()));
-                let target = format!("r{}", self.rng.pick(&spare));
+            1 if self.record.settled && !copying && !syncing.is_empty() => {
+                let source = *self.rng.pick(&self.record.in_sync());
+                let target = *self.rng.pick(&syncing);
+                let name = |index: usize| self.record.replicas[index].name.clone();
+                let (source, target) = (name(source), name(target));
                 self.start_copier(CopyWork::Move { source, target })
             }
             // A session may come while a copier is at work.
