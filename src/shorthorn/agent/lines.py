@@ -1,10 +1,10 @@
 """Orders of the server in the words of the programs' lines. Pure."""
 
 import math
-from typing import Final
 
 import msgspec
 
+from shorthorn.core.lifecycle.fencing import fence_wait_s
 from shorthorn.core.model.ids import ClusterUid, NodeName
 from shorthorn.core.model.order import (
     CreateReplica,
@@ -18,9 +18,6 @@ from shorthorn.core.model.order import (
 from shorthorn.core.model.volume import Mode, Reads, Replica, ReplicaPhase, TaskKind, Volume
 from shorthorn.core.model.world import Settings
 from shorthorn.links import program_lines as wire
-
-FENCE_FACTOR: Final = 1.1
-"""A fence waits this many times T: more than clocks of two nodes drift apart in that time (docs/protocol.md, Fence and B10)."""
 
 
 def document_of(volume: Volume) -> wire.Document:
@@ -124,7 +121,7 @@ def fence_of(order: FenceReplica, replica: Replica, grant_s: float) -> wire.Fenc
         epoch=order.volume.epoch,
         attempt=replica.attempt,
         document=document_of(order.volume),
-        wait_ms=math.ceil(FENCE_FACTOR * grant_s * 1000),
+        wait_ms=math.ceil(fence_wait_s(grant_s) * 1000),
     )
 
 

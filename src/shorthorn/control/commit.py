@@ -5,7 +5,8 @@ conflict the law is asked again about the new documents. An unknown outcome is n
 Source: docs/design.md, ideas 1 and 5.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -32,6 +33,9 @@ TRIES_MAX = 16
 
 Decision = Callable[[Volume, Sequence[Node | None]], Accepted[Volume] | Refused]
 """The law's answer about a volume and the nodes that it rests on; the commit names those nodes as unchanged."""
+
+
+NO_VIEW: Mapping[NodeName, Node] = MappingProxyType({})
 
 
 class InvariantBroken(ShorthornError):
@@ -78,12 +82,14 @@ class Committer:
         *,
         space: Claim | Release | None = None,
         rests_on: Sequence[NodeName] = (),
+        view: Mapping[NodeName, Node] = NO_VIEW,
         decide: Decision | None = None,
     ) -> Accepted[Volume] | Refused:
         """Apply `event` to the volume; with it the space on a disk changes, and the nodes named stay as they are.
 
         The nodes that the law itself needs for its answer are found and named here (`law.rests_on`). `decide` stands for
-        `law.apply` where the answer needs the nodes of `rests_on` as well.
+        `law.apply` where the answer needs the nodes of `rests_on` as well. `view`: the nodes as they were when the event
+        was chosen; if one that it rests on, or takes space from, stands otherwise now, the event is refused.
         """
         document = self._records.volume(uid) or await VOLUMES.get(self._store, uid)
         for _ in range(TRIES_MAX):
@@ -92,6 +98,8 @@ class Committer:
             names = dict.fromkeys((*rests_on, *law.rests_on(document.value, event)))
             found = {name: await NODES.get(self._store, name) for name in names}
             values = {name: None if node is None else node.value for name, node in found.items()}
+            if (refused := _moved_on(view, {name: values[name] for name in rests_on})) is not None:
+                return refused
             if decide is None:
                 answer = law.apply(
                     document.value, event, Grounds(nodes=values, grant_s=self._records.settings.grant_s)
@@ -108,7 +116,7 @@ class Committer:
             writes = {VOLUMES.key(uid): _write(document, answer.value)}
             if _frees_name(answer.value):
                 writes |= await self._name_freed(document.value)
-            if (refused := await self._add_space(space, writes, guards)) is not None:
+            if (refused := await self._add_space(space, writes, guards, view)) is not None:
                 return refused
             entries = self._journal(answer, answer.value or document.value, event, cause)
             result = await self._store.commit(writes, guards, entries)
@@ -162,7 +170,11 @@ class Committer:
         raise Unavailable(f"node {name} changes faster than this request could follow; try again")
 
     async def _add_space(
-        self, space: Claim | Release | None, writes: dict[str, Write], guards: dict[str, int]
+        self,
+        space: Claim | Release | None,
+        writes: dict[str, Write],
+        guards: dict[str, int],
+        view: Mapping[NodeName, Node],
     ) -> Refused | None:
         if space is None:
             return None
@@ -170,6 +182,8 @@ class Committer:
         if document is None:
             return Refused(kind=RefusalKind.NOT_FOUND, why=f"node {space.node} does not exist")
         if isinstance(space, Claim):
+            if (refused := _moved_on(view, {space.node: document.value})) is not None:
+                return refused
             answer = nodes.commit_space(document.value, space.disk, space.replica, space.size)
         else:
             answer = nodes.release_space(document.value, space.disk, space.replica)
@@ -220,6 +234,19 @@ def _check(before: Volume, after: Volume) -> None:
     findings = [finding for finding in check_step(before, after) if finding.severity is Severity.BROKEN]
     if findings:
         raise InvariantBroken("; ".join(map(str, findings)))
+
+
+def _moved_on(view: Mapping[NodeName, Node], now: Mapping[NodeName, Node | None]) -> Refused | None:
+    """A choice made on labels, marks or a boot that are no longer so is void. Promised space is judged by itself."""
+    for name, node in now.items():
+        planned = view.get(name)
+        if planned is not None and (node is None or _standing(node) != _standing(planned)):
+            return Refused(kind=RefusalKind.STALE, why=f"{name} has changed since this was decided")
+    return None
+
+
+def _standing(node: Node) -> Node:
+    return msgspec.structs.replace(node, disks=())
 
 
 def name_key(name: VolumeName) -> str:

@@ -80,15 +80,15 @@ class ControlLoop:
             count = self._changes.count
             world = self.world()
             self.plan = plan(world, self._ids.new)
-            certain = await self._carry_out(self.plan)
+            certain = await self._carry_out(self.plan, world)
             await self._rest(count, world, None if certain else RETRY_S)
 
-    async def _carry_out(self, plan_: Plan) -> bool:
+    async def _carry_out(self, plan_: Plan, world: World) -> bool:
         """Commit the intents in order. False: some outcome is not known, look again soon."""
         certain = True
         for intent in plan_.intents:
             try:
-                answer = await self._commit(intent)
+                answer = await self._commit(intent, world)
             except (OutcomeUnknown, Unavailable) as error:
                 log.warning("%s: %s", intent.volume, error)
                 certain = False
@@ -100,9 +100,14 @@ class ControlLoop:
                 log.info("%s: refused: %s", intent.volume, answer.why)
         return certain
 
-    async def _commit(self, intent: Intent) -> Accepted[Volume] | Refused:
+    async def _commit(self, intent: Intent, world: World) -> Accepted[Volume] | Refused:
         return await self._committer.change_volume(
-            intent.volume, intent.event, intent.cause, space=intent.space, rests_on=intent.unchanged
+            intent.volume,
+            intent.event,
+            intent.cause,
+            space=intent.space,
+            rests_on=intent.unchanged,
+            view=world.nodes,
         )
 
     async def _rest(self, count: int, world: World, limit_s: float | None) -> None:

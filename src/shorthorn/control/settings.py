@@ -73,12 +73,12 @@ def checked(name: str, value: float | None) -> Setting:
         raise Forbidden(f"{name} can't be changed: {setting.fixed}")
     if value is None:
         if not setting.endless:
-            raise Invalid(f"{name} must be a number from {setting.least:g} to {setting.most:g}")
+            raise Invalid(f"{name} must be a number from {setting.least:.10g} to {setting.most:.10g}")
         return setting
     if not math.isfinite(value) or not setting.least <= value <= setting.most:
-        raise Invalid(f"{name} must be from {setting.least:g} to {setting.most:g}, not {value:g}")
+        raise Invalid(f"{name} must be from {setting.least:.10g} to {setting.most:.10g}, not {value:.10g}")
     if setting.whole and value != int(value):
-        raise Invalid(f"{name} must be a whole number, not {value:g}")
+        raise Invalid(f"{name} must be a whole number, not {value:.10g}")
     return setting
 
 
@@ -128,4 +128,4 @@ class SettingsKeeper:
 
 def shown(value: float | None) -> str:
     """A value in words."""
-    return "forever" if value is None else f"{value:g}"
+    return "forever" if value is None else f"{value:.10g}"

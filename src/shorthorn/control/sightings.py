@@ -9,8 +9,9 @@ from types import MappingProxyType
 
 import msgspec
 
-from shorthorn.core.model.ids import NodeName
-from shorthorn.core.model.sighting import NodeSighting, Reach
+from shorthorn.control.rates import Rates
+from shorthorn.core.model.ids import NodeName, VolumeUid
+from shorthorn.core.model.sighting import NodeSighting, Reach, ResyncSighting
 from shorthorn.core.model.world import Seen
 from shorthorn.links.messages import Beat
 from shorthorn.ports.clock import Clock
@@ -31,6 +32,7 @@ class Sightings:
         self._started_s = clock.monotonic_s()
         self._heard: dict[NodeName, _Heard] = {}
         self._registered_s: dict[NodeName, float] = {}
+        self._rates = Rates()
 
     def take(self, sighting: NodeSighting) -> bool:
         """Keep a whole sighting. False: it is older than the one held."""
@@ -40,6 +42,7 @@ class Sightings:
         if held is not None and same and sighting.sequence < held.sighting.sequence:
             return False
         self._heard[sighting.node] = _Heard(now, now, sighting)
+        self._rates.note(sighting, now)
         return True
 
     def beat(self, beat: Beat) -> bool:
@@ -64,6 +67,10 @@ class Sightings:
     def silent_s(self, node: NodeName) -> float:
         """Seconds since the node was heard; one that was not since this server's start, since then."""
         return self._clock.monotonic_s() - self._last_s(node)
+
+    def left_s(self, node: NodeName, volume: VolumeUid, resync: ResyncSighting) -> float | None:
+        """Seconds that a resync of a session on `node` will still take; None while nobody can tell."""
+        return self._rates.left_s(node, volume, resync, self._clock.monotonic_s())
 
     def seen(self, nodes: Iterable[NodeName]) -> Mapping[NodeName, Seen]:
         """The newest of every node, with the ages of its tasks carried on to now."""

@@ -1,16 +1,26 @@
 """The calls about nodes."""
 
 from shorthorn.control.control import Control
-from shorthorn.core.lifecycle.events import Cordoned, EvictCancelled, EvictRequested, NodeEvent, Uncordoned
+from shorthorn.core.lifecycle.events import (
+    Cordoned,
+    DeathWithdrawn,
+    DeclaredDead,
+    EvictCancelled,
+    EvictRequested,
+    NodeEvent,
+    Uncordoned,
+)
 from shorthorn.core.lifecycle.outcome import Refused
 from shorthorn.core.model.ids import NodeName
 from shorthorn.core.model.node import Node
+from shorthorn.core.model.sighting import Reach
 from shorthorn.core.model.world import World
 from shorthorn.core.planning.eviction import eviction_report
-from shorthorn.errors import NotFound
+from shorthorn.errors import NotFound, NotNow
 from shorthorn.faces.api.call import Call
+from shorthorn.faces.api.deaths import effects_of_death
 from shorthorn.faces.api.problems import raise_refusal
-from shorthorn.faces.api.views import DiskView, NodesView, NodeView
+from shorthorn.faces.api.views import DeathView, DeclareDead, DiskView, NodesView, NodeView
 
 
 class NodeCalls:
@@ -48,6 +58,37 @@ class NodeCalls:
         """The opposite."""
         return await self._apply(call, EvictCancelled())
 
+    async def declare_dead(self, call: Call) -> DeathView:
+        """A person says that the node will not come back. Refused for one that is heard, unless forced."""
+        body = await call.body(DeclareDead)
+        name = NodeName(call.path("name"))
+        document = self._control.records.node(name)
+        if document is not None and document.value.dead is None and not body.force:
+            self._check_unreachable(name)
+        view = await self._apply(call, DeclaredDead(who=body.who, why=body.why))
+        return DeathView(node=view, effects=effects_of_death(self._control.loop.world(), name))
+
+    async def withdraw_death(self, call: Call) -> DeathView:
+        """The opposite. What was done on that ground stays done."""
+        view = await self._apply(call, DeathWithdrawn(who=call.query("who") or "a person"))
+        return DeathView(node=view, effects=("what was done on that ground stays done",))
+
+    def _check_unreachable(self, name: NodeName) -> None:
+        sightings = self._control.sightings
+        silent_s = sightings.silent_s(name)
+        match sightings.reach(name):
+            case Reach.REACHABLE:
+                raise NotNow(
+                    f"{name} is reachable (heard {silent_s:.1f} s ago): cordon and evict it instead, or say --force"
+                )
+            case Reach.UNKNOWN:
+                raise NotNow(
+                    f"{name} was not heard in the {silent_s:.1f} s since this server or its agent started, which is not "
+                    f"long enough to know: try again in {sightings.limit_s:.0f} s, or say --force"
+                )
+            case Reach.UNREACHABLE:
+                pass
+
     async def _apply(self, call: Call, event: NodeEvent) -> NodeView:
         answer = await self._control.committer.change_node(
             NodeName(call.path("name")), event, cause="a person"
@@ -83,6 +124,7 @@ def node_view(world: World, node: Node) -> NodeView:
         cordoned=node.cordoned,
         evicting=node.evicting,
         dead=node.dead.why if node.dead else "",
+        dead_by=node.dead.who if node.dead else "",
         machine_id=node.machine_id,
         boot_id=node.boot_id,
         disks=tuple(disks),

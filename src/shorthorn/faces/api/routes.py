@@ -13,6 +13,7 @@ from shorthorn.faces.api.agents import AgentCalls
 from shorthorn.faces.api.call import Call
 from shorthorn.faces.api.events import EventCalls
 from shorthorn.faces.api.nodes import NodeCalls
+from shorthorn.faces.api.settings import SettingCalls
 from shorthorn.faces.api.status import StatusCalls
 from shorthorn.faces.api.volumes import VolumeCalls
 from shorthorn.links.messages import Beat, EngineAnswer, EngineEvent, Registered, Registration
@@ -40,6 +41,7 @@ def routes(control: Control, *, insecure_network: bool) -> tuple[Route, ...]:
     return (
         *_volume_routes(VolumeCalls(control, events)),
         *_node_routes(NodeCalls(control)),
+        *_setting_routes(SettingCalls(control)),
         *_other_routes(events, StatusCalls(control, insecure_network=insecure_network)),
         *_agent_routes(AgentCalls(control)),
     )
@@ -90,6 +92,39 @@ def _node_routes(calls: NodeCalls) -> tuple[Route, ...]:
             "Cancel the eviction",
             calls.cancel_evict,
             answer=view,
+        ),
+        _route(
+            "POST",
+            one + "/declare-dead",
+            "declare_node_dead",
+            "Say that the node will not come back (idempotent)",
+            calls.declare_dead,
+            views.DeclareDead,
+            views.DeathView,
+        ),
+        _route(
+            "DELETE",
+            one + "/declare-dead",
+            "withdraw_death",
+            "Take that back (idempotent)",
+            calls.withdraw_death,
+            answer=views.DeathView,
+            query=("who",),
+        ),
+    )
+
+
+def _setting_routes(calls: SettingCalls) -> tuple[Route, ...]:
+    return (
+        _route("GET", "/v1/settings", "list_settings", "All settings", calls.list, answer=views.SettingsView),
+        _route(
+            "PATCH",
+            "/v1/settings/{name}",
+            "change_setting",
+            "Change a setting (idempotent)",
+            calls.change,
+            views.ChangeSetting,
+            views.SettingView,
         ),
     )
 

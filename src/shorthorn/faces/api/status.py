@@ -22,7 +22,7 @@ class StatusCalls:
         """Counts, and all waits with their reasons."""
         control = self._control
         world = control.loop.world()
-        views = [volume_view(world, volume) for volume in world.volumes.values()]
+        views = [volume_view(world, volume, control.sightings.left_s) for volume in world.volumes.values()]
         return StatusView(
             cluster=control.settings.cluster,
             version=VERSION,

@@ -42,6 +42,21 @@ class TaskView(View):
     total: int
 
 
+class ResyncView(View):
+    """A replica that is being resynced in the session, in bytes looked at. `left_s` null: nobody can tell yet.
+
+    `waits_for`: why it does not go on, empty while it does.
+    """
+
+    replica: str
+    node: str
+    attempt: int
+    done: int
+    total: int
+    left_s: float | None
+    waits_for: str
+
+
 class VolumeView(View):
     """A volume. `reasons` say what it waits for and what would free it, in plain words."""
 
@@ -60,6 +75,8 @@ class VolumeView(View):
     m: int
     settled: bool
     broken: bool
+    reads: str
+    resyncs: tuple[ResyncView, ...]
     tasks: tuple[TaskView, ...]
     version: int
 
@@ -83,18 +100,44 @@ class DiskView(View):
 
 
 class NodeView(View):
-    """A node. `eviction` is "", "done", or "blocked" / "moving" with the lines that say why."""
+    """A node. `dead`: why it was declared dead, and by whom; both empty when it was not. `eviction` is "", "done", or "blocked" / "moving" with the lines that say why."""
 
     name: str
     reach: str
     cordoned: bool
     evicting: bool
     dead: str
+    dead_by: str
     machine_id: str
     boot_id: str
     disks: tuple[DiskView, ...]
     eviction: str
     eviction_lines: tuple[str, ...]
+
+
+class DeathView(View):
+    """A node that was declared dead, or is no longer, and what follows from that, in plain words."""
+
+    node: NodeView
+    effects: tuple[str, ...]
+
+
+class SettingView(View):
+    """A setting. `value` null: for as long as it takes. `fixed`: why it can't be changed, empty when it can."""
+
+    name: str
+    value: float | None
+    default: float | None
+    least: float
+    most: float
+    meaning: str
+    fixed: str
+
+
+class SettingsView(View):
+    """All settings."""
+
+    settings: tuple[SettingView, ...]
 
 
 class NodesView(View):
@@ -132,6 +175,7 @@ class ExplainView(View):
     reasons: tuple[str, ...]
     intents: tuple[str, ...]
     waits: tuple[str, ...]
+    resyncs: tuple[ResyncView, ...]
 
 
 class StatusView(View):
@@ -166,6 +210,7 @@ class CreateVolume(Body):
     size: int
     replicas: int | None = 3
     domain_keys: tuple[str, ...] = ()
+    reads: str = "granted"
 
 
 class ChangeVolume(Body):
@@ -180,3 +225,17 @@ class Attach(Body):
 
     node: str
     mode: str = "rw"
+
+
+class DeclareDead(Body):
+    """The body of a declaration of death. `force`: also of a node that is heard, or not yet known to be unreachable."""
+
+    who: str
+    why: str
+    force: bool = False
+
+
+class ChangeSetting(Body):
+    """The body of a change of a setting; null: for as long as it takes."""
+
+    value: float | None

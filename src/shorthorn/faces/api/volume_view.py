@@ -1,15 +1,27 @@
 """A volume with its derived states and what is seen of it, as the API shows it."""
 
+from collections.abc import Callable
 from urllib.parse import quote
 
-from shorthorn.core.lifecycle.state import explain, wanted
-from shorthorn.core.model.sighting import NodeSighting, Reach, ReplicaSighting, TaskSighting
+from shorthorn.core.lifecycle.resyncs import resync_seen
+from shorthorn.core.lifecycle.state import explain, wanted, why_absent
+from shorthorn.core.model.ids import NodeName, VolumeUid
+from shorthorn.core.model.sighting import (
+    NodeSighting,
+    Reach,
+    ReplicaSighting,
+    ResyncSighting,
+    TaskSighting,
+)
 from shorthorn.core.model.volume import Replica, Task, Volume
 from shorthorn.core.model.world import World
-from shorthorn.faces.api.views import AttachmentView, ReplicaView, TaskView, VolumeView
+from shorthorn.faces.api.views import AttachmentView, ReplicaView, ResyncView, TaskView, VolumeView
+
+LeftS = Callable[[NodeName, VolumeUid, ResyncSighting], float | None]
+"""How many seconds a resync will still take; None while nobody can tell."""
 
 
-def volume_view(world: World, volume: Volume) -> VolumeView:
+def volume_view(world: World, volume: Volume, left_s: LeftS) -> VolumeView:
     """The view of one volume."""
     session = volume.session
     why = explain(world, volume)
@@ -31,6 +43,8 @@ def volume_view(world: World, volume: Volume) -> VolumeView:
         m=volume.m,
         settled=volume.settled,
         broken=session.broken if session else False,
+        reads=volume.spec.reads.value,
+        resyncs=_resyncs(world, volume, left_s),
         tasks=tuple(_task(world, task) for task in volume.tasks),
         version=volume.version,
     )
@@ -57,6 +71,30 @@ def _replica(world: World, replica: Replica) -> ReplicaView:
         seen=_seen(Reach.UNKNOWN if seen is None else seen.reach, found),
         used=0 if found is None else found.used,
     )
+
+
+def _resyncs(world: World, volume: Volume, left_s: LeftS) -> tuple[ResyncView, ...]:
+    """One for each syncing replica of a volume with a session; only its engine knows how far it is."""
+    session = volume.session
+    if session is None:
+        return ()
+    views = []
+    for replica in volume.syncing:
+        seen = resync_seen(world, volume, replica)
+        left = None if seen is None else left_s(session.node, volume.uid, seen)
+        why = why_absent(world, replica) or "its engine to begin"
+        views.append(
+            ResyncView(
+                replica=replica.id,
+                node=replica.node,
+                attempt=replica.attempt,
+                done=0 if seen is None else seen.done,
+                total=0 if seen is None else seen.total,
+                left_s=None if left is None else round(left, 1),
+                waits_for=why if seen is None else seen.waits_for,
+            )
+        )
+    return tuple(views)
 
 
 def _find(sighting: NodeSighting, replica: Replica) -> ReplicaSighting | None:

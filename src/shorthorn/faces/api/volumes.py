@@ -1,5 +1,6 @@
 """The calls about volumes, and those of consumers: the only ones that attach or detach."""
 
+import msgspec
 from starlette.responses import Response
 
 from shorthorn.control.control import Control
@@ -8,7 +9,7 @@ from shorthorn.core.lifecycle.law import attach, create
 from shorthorn.core.lifecycle.outcome import Refused
 from shorthorn.core.lifecycle.requests import AttachRequested, DetachRequested
 from shorthorn.core.model.ids import Holder, LayerId, NodeName, VolumeName, VolumeUid
-from shorthorn.core.model.volume import Mode, Spec, Volume
+from shorthorn.core.model.volume import Mode, Reads, Spec, Volume
 from shorthorn.core.planning.capacity import why_no_capacity
 from shorthorn.core.planning.planner import plan_volume
 from shorthorn.errors import Invalid, NoCapacity, NotFound
@@ -41,17 +42,20 @@ class VolumeCalls:
         """All volumes, by name."""
         world = self._control.loop.world()
         volumes = sorted(world.volumes.values(), key=lambda v: (v.name, v.uid))
-        return VolumesView(volumes=tuple(volume_view(world, volume) for volume in volumes))
+        left_s = self._control.sightings.left_s
+        return VolumesView(volumes=tuple(volume_view(world, volume, left_s) for volume in volumes))
 
     async def create(self, call: Call) -> VolumeView:
         """A new volume. Its replicas are placed by planning."""
         body = await call.body(CreateVolume)
         ids = self._control.ids
+        if body.reads not in list(Reads):
+            raise Invalid(f"reads must be granted or strict, not {body.reads[:70]!r}")
         event = Created(
             name=VolumeName(body.name),
             uid=VolumeUid(ids.new("v")),
             size=body.size,
-            spec=Spec(replicas=body.replicas, domain_keys=body.domain_keys),
+            spec=Spec(replicas=body.replicas, domain_keys=body.domain_keys, reads=Reads(body.reads)),
             head=LayerId(ids.new("l")),
         )
         judged = create(event)
@@ -63,7 +67,7 @@ class VolumeCalls:
         if isinstance(answer, Refused):
             raise_refusal(answer)
         assert answer.value is not None
-        return volume_view(self._control.loop.world(), answer.value)
+        return self._view(answer.value)
 
     async def show(self, call: Call) -> VolumeView:
         """One volume; with `until` (a state, or a health) waits up to `wait_s` for it and shows what is then."""
@@ -80,11 +84,7 @@ class VolumeCalls:
         if body.size is not None:
             volume = await self._apply(volume, Expanded(size=body.size))
         if body.replicas is not None:
-            spec = Spec(
-                replicas=body.replicas,
-                domain_keys=volume.spec.domain_keys,
-                node_selector=volume.spec.node_selector,
-            )
+            spec = msgspec.structs.replace(volume.spec, replicas=body.replicas)
             volume = await self._apply(volume, SpecChanged(spec=spec))
         return self._view(volume)
 
@@ -133,7 +133,7 @@ class VolumeCalls:
         """Why the volume is as it is, and what happens next."""
         volume = self._volume(call)
         world = self._control.loop.world()
-        view = volume_view(world, volume)
+        view = volume_view(world, volume, self._control.sightings.left_s)
         plan = plan_volume(world, volume, self._control.ids.new)
         return ExplainView(
             name=view.name,
@@ -142,6 +142,7 @@ class VolumeCalls:
             reasons=view.reasons,
             intents=tuple(intent.describe() for intent in plan.intents),
             waits=tuple(wait.describe() for wait in plan.waits),
+            resyncs=view.resyncs,
         )
 
     def _is(self, call: Call, until: str) -> bool:
@@ -152,7 +153,7 @@ class VolumeCalls:
         return until in (view.state, view.health)
 
     def _view(self, volume: Volume) -> VolumeView:
-        return volume_view(self._control.loop.world(), volume)
+        return volume_view(self._control.loop.world(), volume, self._control.sightings.left_s)
 
     def _volume(self, call: Call) -> Volume:
         name = VolumeName(call.path("name"))

@@ -8,7 +8,7 @@ from cyclopts import App, CycloptsError
 
 from shorthorn.errors import ShorthornError
 from shorthorn.faces.cli.client import Refusal
-from shorthorn.faces.cli.commands import cluster, nodes, processes, volumes
+from shorthorn.faces.cli.commands import cluster, nodes, processes, settings, volumes
 from shorthorn.version import version_line
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -27,6 +27,7 @@ def build() -> App:
     processes.add(app)
     volumes.add(app)
     nodes.add(app)
+    settings.add(app)
     cluster.add(app)
     return app
 

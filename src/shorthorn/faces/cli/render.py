@@ -35,7 +35,7 @@ def show_volumes(volumes: Sequence[dict[str, Any]]) -> None:
             v["name"],
             format_size(v["size"]),
             v["state"],
-            v["health"] or "-",
+            _health(v),
             v["node"] or "-",
             _replica_nodes(v),
         )
@@ -54,6 +54,7 @@ def show_volume(volume: dict[str, Any]) -> None:
     print(
         f"epoch     {volume['epoch']}   membership {volume['m']}   settled {'yes' if volume['settled'] else 'no'}"
     )
+    print(f"reads     {volume['reads']}")
     print(f"endpoint  {volume['endpoint'] or '-'}")
     for a in volume["attachments"]:
         print(f"holder    {a['holder']} on {a['node']} ({a['mode']})")
@@ -62,6 +63,8 @@ def show_volume(volume: dict[str, Any]) -> None:
         for r in volume["replicas"]
     ]
     show_table(("NODE", "REPLICA", "PHASE", "SEEN", "USED", "LEAVING"), rows, "no replica is placed yet")
+    for each in volume["resyncs"]:
+        print(f"resync    {resync(each)}")
     for task in volume["tasks"]:
         print(f"task      {_task(task)}")
 
@@ -92,6 +95,8 @@ def show_node(node: dict[str, Any]) -> None:
     print(
         f"{node['name']}: {node['reach']}, {scheduling}{', evicting: ' + node['eviction'] if node['eviction'] else ''}"
     )
+    if node["dead"]:
+        print(f"  declared dead by {node['dead_by']}: {node['dead']}")
     for line in node["eviction_lines"]:
         print(f"  {line}")
     rows = [
@@ -106,6 +111,38 @@ def show_node(node: dict[str, Any]) -> None:
         for d in node["disks"]
     ]
     show_table(("DISK", "SIZE", "COMMITTED", "FREE", "REPLICAS", "TROUBLE"), rows, "no disks")
+
+
+def show_settings(settings: Sequence[dict[str, Any]]) -> None:
+    """One line a setting; those that can't be changed say why."""
+    rows = [
+        (
+            s["name"],
+            setting_value(s["value"]),
+            setting_value(s["default"]),
+            s["meaning"] + (f"; can't be changed: {s['fixed']}" if s["fixed"] else ""),
+        )
+        for s in settings
+    ]
+    show_table(("NAME", "VALUE", "DEFAULT", "MEANING"), rows, "no settings")
+
+
+def setting_value(value: float | None) -> str:
+    """A setting's value in words."""
+    return "forever" if value is None else f"{value:.10g}"
+
+
+def resync(resync: dict[str, Any]) -> str:
+    """How far the resync of a replica is, how long it will take, or what it waits for."""
+    name = f"replica {resync['replica']} on {resync['node']}"
+    parts = [_share(resync)] if resync["total"] else []
+    if resync["waits_for"]:
+        parts.append(f"waits for {resync['waits_for']}")
+    elif resync["left_s"] is not None:
+        parts.append(f"about {_duration(resync['left_s'])} left")
+    elif resync["total"]:
+        parts.append("how long it takes is not known yet")
+    return f"{name}: {', '.join(parts) or 'under way'}"
 
 
 def event_line(event: dict[str, Any]) -> str:
@@ -125,3 +162,21 @@ def _replica_nodes(volume: dict[str, Any]) -> str:
 def _task(task: dict[str, Any]) -> str:
     share = f"{100 * task['done'] // task['total']} %" if task["total"] else "0 %"
     return f"{task['kind']} on {task['place']}: {task['state']}, {share} ({format_size(task['done'])})"
+
+
+def _health(volume: dict[str, Any]) -> str:
+    """With the share of the resync that has the furthest to go."""
+    shares = [100 * r["done"] // r["total"] for r in volume["resyncs"] if r["total"]]
+    return (volume["health"] or "-") + (f" ({min(shares)} % resynced)" if shares else "")
+
+
+def _share(progress: dict[str, Any]) -> str:
+    done, total = progress["done"], progress["total"]
+    return f"{100 * done // total} % ({format_size(done)} of {format_size(total)})"
+
+
+def _duration(seconds: float) -> str:
+    """Not more exact than it is."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

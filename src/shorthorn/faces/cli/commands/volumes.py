@@ -1,7 +1,7 @@
 """`shorthorn volume …`."""
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -26,7 +26,7 @@ def add(app: App) -> None:
     app.command(group)
 
 
-def create(
+def create(  # noqa: PLR0913 - the options of one command
     name: str,
     /,
     *,
@@ -35,6 +35,13 @@ def create(
     domain: Annotated[
         tuple[str, ...], Parameter(help="Node label whose values must differ between replicas.")
     ] = (),
+    reads: Annotated[
+        Literal["granted", "strict"],
+        Parameter(
+            help="strict: a read waits for an answer of every in-sync replica, so that not even a hypervisor's pause "
+            "makes it stale; granted: an answer of the last 2 s is enough."
+        ),
+    ] = "granted",
     wait: bool = False,
     timeout: float = 60.0,
     common: Common = DEFAULT,
@@ -45,6 +52,7 @@ def create(
         "size": _size(size),
         "replicas": None if replicas == "auto" else _count(replicas),
         "domain_keys": list(domain),
+        "reads": reads,
     }
     client = common.client()
     volume = client.call("POST", "/v1/volumes", body)
@@ -145,6 +153,7 @@ def explain(name: str, /, *, common: Common = DEFAULT) -> None:
     print(f"{name}: {answer['state']} {answer['health'] or ''}".rstrip())
     for title, lines in (
         ("because", answer["reasons"]),
+        ("resync", [render.resync(resync) for resync in answer["resyncs"]]),
         ("waits", answer["waits"]),
         ("next", answer["intents"]),
     ):
