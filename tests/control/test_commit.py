@@ -9,17 +9,23 @@ from shorthorn.control.commit import Committer, InvariantBroken, name_key
 from shorthorn.control.records import NODES, VOLUMES, Records
 from shorthorn.core.lifecycle import law
 from shorthorn.core.lifecycle.events import (
+    Cordoned,
     Created,
+    DeclaredDead,
     DeleteRequested,
+    FenceHeld,
+    FenceStarted,
+    Formed,
     NodeRegistered,
     ReplicaLeaving,
     ReplicaPlaced,
+    SessionStarted,
 )
 from shorthorn.core.lifecycle.law import attach
 from shorthorn.core.lifecycle.outcome import Accepted, RefusalKind, Refused
 from shorthorn.core.lifecycle.requests import AttachRequested
 from shorthorn.core.lifecycle.transition import Transition, on_no_node
-from shorthorn.core.model.ids import ClusterUid, Holder, LayerId, VolumeName, VolumeUid
+from shorthorn.core.model.ids import ClusterUid, Epoch, Holder, LayerId, VolumeName, VolumeUid
 from shorthorn.core.model.node import Disk
 from shorthorn.core.model.volume import Spec, Volume
 from shorthorn.core.model.world import Settings
@@ -145,6 +151,75 @@ async def test_an_attachment_rests_on_the_node_as_it_is_at_the_commit(bench: Ben
     answer = await bench.committer.change_volume(UID, event, "test", rests_on=(N1,), decide=cordon_meanwhile)
     assert isinstance(answer, Accepted)
     assert len(seen) == 2, "decided again on the documents after the conflict"
+
+
+async def test_a_choice_is_void_when_a_node_that_it_rests_on_has_changed_since(bench: Bench) -> None:
+    """The commit guards the nodes as they are then; the choice was made on those of an older view."""
+    node = await NODES.get(bench.store, N1)
+    assert node is not None
+    view = {N1: node.value}
+    await bench.committer.change_node(N1, Cordoned(), "test")
+    change = bench.committer.change_volume
+    for answer in (
+        await change(UID, PLACED, "test", rests_on=(N1,), view=view),
+        await change(UID, PLACED, "test", space=CLAIM, view=view),
+    ):
+        assert isinstance(answer, Refused)
+        assert answer.why == "n1 has changed since this was decided"
+
+
+async def test_space_promised_to_others_meanwhile_voids_no_choice(bench: Bench) -> None:
+    node = await NODES.get(bench.store, N1)
+    assert node is not None
+    view = {N1: node.value}
+    placed = await bench.committer.change_volume(UID, PLACED, "test", space=CLAIM, view=view)
+    assert isinstance(placed, Accepted)
+    mark = ReplicaLeaving(replica=R1, why="evicted")
+    marked = await bench.committer.change_volume(UID, mark, "test", rests_on=(N1,), view=view)
+    assert isinstance(marked, Accepted)
+
+
+async def fencing_session(bench: Bench, *, dead: bool) -> Accepted[Volume] | Refused:
+    """A served volume whose fence is asked for, without a `decide`: the committer finds the grounds by itself."""
+    change = bench.committer.change_volume
+    await change(UID, PLACED, "test", space=CLAIM)
+    await change(UID, Formed(members=(R1,)), "test")
+    await change(UID, AttachRequested(holder=Holder("pod"), node=N1), "test")
+    start = SessionStarted(epoch=Epoch(1), node=N1, machine_id="m", boot_id="b")
+    assert isinstance(await change(UID, start, "test"), Accepted)
+    if dead:
+        await bench.committer.change_node(N1, DeclaredDead(who="ann", why="burnt"), "test")
+    return await change(UID, FenceStarted(epoch=Epoch(1), why="dead"), "test")
+
+
+async def test_a_fence_rests_on_the_nodes_record_and_on_t(bench: Bench) -> None:
+    assert isinstance(await fencing_session(bench, dead=True), Accepted)
+    held = FenceHeld(epoch=Epoch(2), replica=R1, waited_s=2.1)
+    early = await bench.committer.change_volume(UID, held, "test")
+    assert isinstance(early, Refused)
+    assert "2.1 s of 2.2 s" in early.why
+    held = msgspec.structs.replace(held, waited_s=2.2)
+    assert isinstance(await bench.committer.change_volume(UID, held, "test"), Accepted)
+    volume = await bench.volume()
+    assert volume is not None
+    assert volume.session is None
+
+
+async def test_a_fence_of_a_living_consumer_is_refused_at_the_commit(bench: Bench) -> None:
+    answer = await fencing_session(bench, dead=False)
+    assert isinstance(answer, Refused)
+    assert "held at n1 by pod" in answer.why
+
+
+async def test_a_session_is_not_started_for_a_boot_that_is_over(bench: Bench) -> None:
+    change = bench.committer.change_volume
+    await change(UID, PLACED, "test", space=CLAIM)
+    await change(UID, Formed(members=(R1,)), "test")
+    await change(UID, AttachRequested(holder=Holder("pod"), node=N1), "test")
+    late = SessionStarted(epoch=Epoch(1), node=N1, machine_id="m", boot_id="before")
+    answer = await change(UID, late, "test")
+    assert isinstance(answer, Refused)
+    assert "booted again" in answer.why
 
 
 async def test_a_refused_request_leaves_no_journal_entry(bench: Bench) -> None:

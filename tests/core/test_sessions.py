@@ -3,7 +3,15 @@
 import msgspec
 
 from shorthorn.core.lifecycle import law
-from shorthorn.core.lifecycle.events import ReplicaLost, SessionClosed, SessionStarted
+from shorthorn.core.lifecycle.events import (
+    ReplicaAbandoned,
+    ReplicaGone,
+    ReplicaLeaving,
+    ReplicaLost,
+    ReplicaPlaced,
+    SessionClosed,
+    SessionStarted,
+)
 from shorthorn.core.lifecycle.outcome import Accepted, RefusalKind, Refused
 from shorthorn.core.lifecycle.state import State, state_of
 from shorthorn.core.model.ids import Attempt, Epoch, ReplicaId
@@ -172,3 +180,50 @@ def test_a_replica_rejoins_in_an_open_session_under_its_new_attempt() -> None:
     assert not again.changed
     closing = ex.after(volume, ex.detach())
     assert "closing" in ex.refused(law.apply(closing, event))
+
+
+def test_a_replacement_is_placed_and_joins_in_an_open_session() -> None:
+    volume = ex.after(ex.serving(ex.formed()), lost(1, "r1", 1, "r2"))
+    volume = ex.after(volume, ReplicaPlaced(replica=ex.R4, node=ex.N4, disk=ex.disk_of(ex.N4)))
+    joined = ex.after(volume, ex.synced(volume, ex.R4))
+    assert [r.id for r in joined.in_sync] == ["r2", "r3", "r4"]
+
+
+def test_of_joining_and_being_given_up_the_first_to_commit_wins() -> None:
+    volume = ex.after(ex.serving(ex.formed()), lost(1, "r1", 1, "r2"))
+    joins = ex.synced(volume, ex.R1)
+    goes = ReplicaAbandoned(replica=ex.R1, attempt=Attempt(2), why="nobody needs it")
+    joined = ex.after(volume, joins)
+    assert "may only be dropped" in ex.refused(law.apply(joined, goes))
+    gone = ex.after(volume, goes)
+    assert [t.replica for t in gone.tombstones] == [ex.R1]
+    assert "no replica r1" in ex.refused(law.apply(gone, joins))
+
+
+def test_an_engine_that_still_counts_on_a_replica_given_up_is_told_that_it_is_out() -> None:
+    volume = ex.after(ex.serving(ex.formed()), lost(1, "r1", 1, "r2"))
+    goes = ReplicaAbandoned(replica=ex.R1, attempt=Attempt(2), why="nobody needs it")
+    volume = ex.after(volume, goes)
+    for attempt in (1, 2, 3):
+        outcome = law.apply(volume, lost(1, "r1", attempt, ""))
+        assert outcome == Accepted(value=volume, lines=(), changed=False)
+    assert "session 2" in ex.refused(law.apply(volume, lost(2, "r1", 2, "")))
+
+
+def test_a_replica_leaves_in_a_session_by_mark_loss_tombstone_and_deletion() -> None:
+    volume = ex.serving(ex.formed())
+    volume = ex.after(volume, ReplicaLeaving(replica=ex.R1, why="n1 is being evicted"))
+    assert len(volume.in_sync) == 3, "a mark takes nothing out of the set (B4)"
+    outcome = law.apply(volume, msgspec.structs.replace(lost(1, "r1", 1, "r2"), why="it leaves on order"))
+    after = ex.accepted(outcome)
+    assert isinstance(outcome, Accepted)
+    assert outcome.lines == (
+        "replica r1 on n1 left, as it was to (n1 is being evicted): it leaves on order; r2 answered",
+    )
+    r1 = after.replica(ex.R1)
+    assert r1 is not None
+    assert (r1.phase, r1.leaving) == (ReplicaPhase.SYNCING, "n1 is being evicted")
+    goes = ReplicaAbandoned(replica=ex.R1, attempt=r1.attempt, why=r1.leaving)
+    gone = ex.after(after, goes, ReplicaGone(replica=ex.R1))
+    assert (gone.replica(ex.R1), gone.tombstones) == (None, ())
+    assert gone.session == volume.session
