@@ -59,6 +59,7 @@ class RegisterClients:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
+        self._away: set[str] = set()
         self._number = 0
         self._threads = [
             threading.Thread(target=self._run, args=(random.Random(seed * 1000 + i),), name=f"client {i}")
@@ -92,6 +93,24 @@ class RegisterClients:
         if self._failure is not None:
             raise AssertionError(f"a client saw: {self._failure!r}") from self._failure
 
+    def another_session_serves(self) -> None:
+        """What is unanswered has happened by now, or never will (B11); an answer to it from now on is a violation."""
+        with self._lock:
+            for register in self._registers:
+                for op in sorted(register.pending):
+                    register.over(op)
+
+    def all_cut(self, timeout_s: float = 60) -> int:
+        """Wait until no client has a connection, and none gets one; how many there are."""
+        began = time.monotonic()
+        while len(self._away) < len(self._threads):
+            self.check()
+            assert time.monotonic() - began < timeout_s, (
+                f"only {len(self._away)} of {len(self._threads)} clients are cut"
+            )
+            time.sleep(0.02)
+        return len(self._away)
+
     def goes_on(self, operations: int = 40, timeout_s: float = 60) -> float:
         """Wait until so many more requests were answered; returns the seconds."""
         began, goal = time.monotonic(), self.answered + operations
@@ -119,7 +138,7 @@ class RegisterClients:
         with NbdClient(path, export, timeout_s=self._stall_s) as client:
             for _ in range(2):
                 for number in range(len(self._slots)):
-                    self._read(client, number)
+                    self._read(client, number, "verified")
 
     def _run(self, rng: random.Random) -> None:
         try:
@@ -190,7 +209,7 @@ class RegisterClients:
                 register.written(op)
             self._count(kind)
 
-    def _read(self, client: NbdClient, number: int) -> None:
+    def _read(self, client: NbdClient, number: int, kind: str = "reads") -> None:
         op, register, slot = self._next(), self._registers[number], self._slots[number]
         with self._lock:
             register.call_read(op)
@@ -205,7 +224,7 @@ class RegisterClients:
         else:
             with self._lock:
                 register.shown(op, _value_of(content, slot))
-            self._count("reads")
+            self._count(kind)
 
     def _cut(self, register: Register, op: int) -> None:
         """The connection broke: its engine ends, and what it had not decided is decided when the next one serves (B11)."""
@@ -215,11 +234,14 @@ class RegisterClients:
 
     def _connect(self) -> NbdClient:
         """A connection that was negotiated: by then an engine serves. Raises when none does for too long."""
-        began = time.monotonic()
+        began, name = time.monotonic(), threading.current_thread().name
         while True:
             try:
-                return NbdClient(self.path, self._export, timeout_s=self._stall_s)
+                client = NbdClient(self.path, self._export, timeout_s=self._stall_s)
+                self._away.discard(name)
+                return client
             except (OSError, EOFError) as error:
+                self._away.add(name)
                 took = time.monotonic() - began
                 if self._stopping.is_set():
                     raise _Stopped from error

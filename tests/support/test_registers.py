@@ -130,6 +130,8 @@ WRONG: dict[str, Sequence[tuple[str, int] | tuple[str, int, int]]] = {
         ("call_read", 3),
         ("shown", 3, 5),
     ],
+    "an acknowledgement after all was decided": [("call_write", 1, 5), ("over", 1), ("written", 1)],
+    "a read is answered after all was decided": [("call_read", 1), ("over", 1), ("shown", 1, 0)],
     "a write is seen before its call": [("call_read", 1), ("shown", 1, 5), ("call_write", 2, 5)],
     "a write from before the read's call is undone": [
         ("call_write", 1, 5),
