@@ -189,11 +189,11 @@ STEPS = [
 
 
 def quiet_down(run: Run) -> Cluster:
-    """Faults stop: everybody is up and heard, but those declared dead, which stay away for good."""
+    """Faults stop: everybody is up and heard. Who was declared dead stays away for good, or is not dead at all."""
     cluster = run.cluster
     cluster.resyncs_take = False
     for machine in cluster.machines.values():
-        if cluster.nodes[machine.name].dead:
+        if cluster.nodes[machine.name].dead and run.draw(st.booleans()):
             cluster.down(machine.name)
             continue
         if not machine.up:
