@@ -19,6 +19,7 @@ mod peers;
 mod session;
 mod signals;
 mod start;
+mod status_report;
 
 use std::process::ExitCode;
 

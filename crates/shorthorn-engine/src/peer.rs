@@ -1,10 +1,19 @@
 //! One replica: dialling its program, frames in and out.
+//!
+//! Whatever a replica's program does (it does not read, answers nothing, is stopped, loses its node), nothing here waits
+//! for it, and what waits for it here is bounded: it loses its connection, which is news for the core like any other end.
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use rustix::net::sockopt::{
+    set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl,
+    set_tcp_user_timeout,
+};
 use shorthorn_core::Nanos;
 use shorthorn_nbd::InBuffer;
 use shorthorn_wire::message::{Reply, Request, Tag};
@@ -18,6 +27,13 @@ const DIAL_LIMIT: Nanos = Nanos::from_millis(3_000);
 const READ_BYTES: usize = 64 << 10;
 /// Room given to a payload on its announcement alone; above it, as much again as has arrived.
 const PAYLOAD_BYTES_TRUSTED: usize = 2 << 20;
+/// Bytes that may wait for a replica that takes none. What clients have under way at the core, 64 MiB and one request of
+/// 32 MiB, fits, so a needed replica never comes here for the load alone; one that syncs and is too slow for it does.
+const OUT_BYTES_MAX: usize = 128 << 20;
+/// A connection without traffic is asked whether it still stands after so long, then so often, so many times.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_PAUSE: Duration = Duration::from_secs(5);
+const KEEPALIVE_TIMES: u32 = 3;
 /// Bytes read from one replica in one round, so that it can't keep the others waiting.
 const ROUND_BYTES_MAX: usize = 4 << 20;
 
@@ -51,6 +67,7 @@ pub enum News {
 #[derive(Debug)]
 pub struct Peer {
     token: Token,
+    unsent_limit: Nanos,
     state: State,
     /// A dial that failed before it began.
     failed: Option<String>,
@@ -61,10 +78,12 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Not dialled yet.
-    pub fn new(token: Token) -> Self {
+    /// Not dialled yet. `unsent_limit`: what is sent and not taken by the other host for so long ends the connection. Longer
+    /// than the core's own patience, which decides while it waits for an answer.
+    pub fn new(token: Token, unsent_limit: Nanos) -> Self {
         Self {
             token,
+            unsent_limit,
             state: State::Idle,
             failed: None,
             input: InBuffer::new(),
@@ -225,7 +244,7 @@ impl Peer {
             }
             Ok(()) => {}
         }
-        if let Err(error) = stream.set_nodelay(true) {
+        if let Err(error) = prepare(stream, self.unsent_limit) {
             self.hang_up();
             return Some(News::Unreachable(error.to_string()));
         }
@@ -238,8 +257,14 @@ impl Peer {
     /// Queues a request. One that can't be said ends the connection: the core counts on its reply.
     pub fn send(&mut self, tag: Tag, request: &Request, encoder: &mut Encoder) {
         if let State::Up(link) = &mut self.state {
+            if link.ended().is_some() {
+                return;
+            }
             if let Err(error) = encoder.request(tag, request, &mut self.out) {
                 link.end(format!("a request can't be sent: {error}"));
+            } else if self.out.len() > OUT_BYTES_MAX {
+                let mib = OUT_BYTES_MAX >> 20;
+                link.end(format!("it does not take what it is sent: {mib} MiB wait"));
             }
         }
     }
@@ -274,5 +299,79 @@ impl Peer {
             State::Resolving { until, .. } | State::Dialling { until, .. } => Some(*until),
             State::Idle | State::Up(_) => None,
         }
+    }
+}
+
+/// Small requests go out at once, and a host that is gone without a word is noticed, with or without something to send.
+fn prepare(stream: &TcpStream, unsent_limit: Nanos) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    set_socket_keepalive(stream, true)?;
+    set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+    set_tcp_keepintvl(stream, KEEPALIVE_PAUSE)?;
+    set_tcp_keepcnt(stream, KEEPALIVE_TIMES)?;
+    let unsent_limit = u32::try_from(unsent_limit.0 / 1_000_000).unwrap_or(u32::MAX);
+    set_tcp_user_timeout(stream, unsent_limit)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    use bytes::Bytes;
+    use mio::{Events, Poll};
+
+    use super::*;
+    use crate::clock;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Polls until there is news.
+    fn news(poll: &mut Poll, peer: &mut Peer) -> News {
+        let (mut events, started) = (Events::with_capacity(8), Instant::now());
+        loop {
+            peer.write();
+            if let Some(news) = peer.news(clock::now()) {
+                return news;
+            }
+            assert!(started.elapsed() < PATIENCE, "no news in time");
+            poll.poll(&mut events, Some(Duration::from_millis(20)))
+                .expect("polled");
+            for event in events.iter() {
+                peer.note(event);
+            }
+            peer.read();
+        }
+    }
+
+    #[test]
+    fn who_takes_nothing_loses_its_connection_before_memory_grows_without_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let mut poll = Poll::new().expect("a poll");
+        let mut peer = Peer::new(Token(1), Nanos::from_millis(60_000));
+        let address = listener.local_addr().expect("bound");
+        peer.dial(address, clock::now(), poll.registry());
+        assert_eq!(news(&mut poll, &mut peer), News::Connected);
+        // Accepted, and never read.
+        let (_stopped, _) = listener.accept().expect("accepted");
+        let data = Bytes::from(vec![1; 1 << 20]);
+        let mut encoder = Encoder::new();
+        for seq in 1..=160 {
+            let write = Request::Write {
+                seq,
+                offset: 0,
+                data: data.clone(),
+                fua: false,
+            };
+            peer.send(seq as Tag, &write, &mut encoder);
+            peer.write();
+            assert!(peer.out.len() <= OUT_BYTES_MAX + (2 << 20));
+        }
+        let News::Disconnected(why) = news(&mut poll, &mut peer) else {
+            panic!("it is connected still")
+        };
+        assert!(why.contains("does not take"), "{why}");
+        assert!(peer.out.is_empty() && peer.is_flushed() && !peer.is_busy());
     }
 }

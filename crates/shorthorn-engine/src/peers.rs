@@ -1,4 +1,4 @@
-//! The replicas of the order, by their index.
+//! The replicas of the session, by their index.
 
 use mio::event::Event;
 use mio::{Registry, Token, Waker};
@@ -9,10 +9,12 @@ use shorthorn_wire::message::{Request, Tag};
 use crate::names::Names;
 use crate::peer::Peer;
 
-/// Connections to all replicas.
+/// Connections to all replicas. There is one for each replica that the core ever named: some come while it runs.
 #[derive(Debug)]
 pub struct Peers {
     peers: Vec<Peer>,
+    /// See [`Peer::new`].
+    unsent_limit: Nanos,
     names: Names,
     /// Of the last question to the resolver.
     ticket: u64,
@@ -22,11 +24,12 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// `count` replicas, with tokens from `first_token` on.
-    pub fn new(count: usize, first_token: usize, waker: Waker) -> Self {
-        let peer = |index| Peer::new(Token(first_token + index));
+    /// Nobody yet. Tokens from `first_token` on, one for each of [`shorthorn_core::REPLICAS_MAX`]. `unsent_limit`: see
+    /// [`Peer::new`].
+    pub fn new(first_token: usize, unsent_limit: Nanos, waker: Waker) -> Self {
         Self {
-            peers: (0..count).map(peer).collect(),
+            peers: Vec::new(),
+            unsent_limit,
             names: Names::new(waker),
             ticket: 0,
             first_token,
@@ -36,12 +39,16 @@ impl Peers {
 
     /// One of them.
     pub fn get(&mut self, replica: ReplicaIndex) -> &mut Peer {
+        // At most REPLICAS_MAX, which the core has checked.
+        while self.peers.len() <= replica.index() {
+            let token = Token(self.first_token + self.peers.len());
+            self.peers.push(Peer::new(token, self.unsent_limit));
+        }
         &mut self.peers[replica.index()]
     }
 
     /// All indices.
     pub fn indices(&self) -> impl Iterator<Item = ReplicaIndex> + use<> {
-        // At most REPLICAS_MAX, which the core has checked.
         (0..self.peers.len()).map(|index| ReplicaIndex(index as u8))
     }
 
@@ -55,14 +62,14 @@ impl Peers {
 
     /// Starts to connect.
     pub fn dial(&mut self, replica: ReplicaIndex, address: &str, now: Nanos, registry: &Registry) {
-        let peer = &mut self.peers[replica.index()];
         if let Some(address) = Names::numeric(address) {
-            return peer.dial(address, now, registry);
+            return self.get(replica).dial(address, now, registry);
         }
         self.ticket += 1;
-        match self.names.ask(self.ticket, address.to_owned()) {
-            Ok(()) => peer.resolve(self.ticket, now),
-            Err(error) => peer.fail(error.to_string()),
+        let ticket = self.ticket;
+        match self.names.ask(ticket, address.to_owned()) {
+            Ok(()) => self.get(replica).resolve(ticket, now),
+            Err(error) => self.get(replica).fail(error.to_string()),
         }
     }
 
@@ -89,7 +96,10 @@ impl Peers {
 
     /// Queues a request.
     pub fn send(&mut self, replica: ReplicaIndex, tag: Tag, request: &Request) {
-        self.peers[replica.index()].send(tag, request, &mut self.encoder);
+        // One that was never dialled has no connection to send on.
+        if let Some(peer) = self.peers.get_mut(replica.index()) {
+            peer.send(tag, request, &mut self.encoder);
+        }
     }
 
     /// Sends to all.

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token, Waker};
 use shorthorn_core::Nanos;
-use shorthorn_core::engine::{Effect, Engine, Event, Status};
+use shorthorn_core::engine::{Effect, Engine, Event};
 use shorthorn_nbd::Export;
 use shorthorn_wire::WIRE_VERSION;
 use shorthorn_wire::agent::{Hello, SessionOrder, ToProgram};
@@ -30,6 +30,7 @@ use crate::peer::News;
 use crate::peers::Peers;
 use crate::signals::Signals;
 use crate::start::StartError;
+use crate::status_report::StatusReport;
 
 const SIGNALS: Token = Token(0);
 const RESOLVER: Token = Token(1);
@@ -38,11 +39,16 @@ const LISTENER: Token = Token(3);
 /// Replicas have the tokens from here on, at most [`shorthorn_core::REPLICAS_MAX`].
 const PEERS: usize = 16;
 const CLIENTS: usize = 64;
+const _: () = assert!(PEERS + shorthorn_core::REPLICAS_MAX <= CLIENTS);
 
 /// Events of one poll: more wait for the next.
 const EVENTS_MAX: usize = 256;
 /// What is written out at the end has this long to go.
 const LEAVE_LIMIT: Nanos = Nanos::from_millis(1_000);
+
+/// What is sent and not even taken by the other host for so many times the silence that the core bears with: the core is
+/// to decide first.
+const UNSENT_PATIENCE: u64 = 6;
 
 /// How a session ended.
 #[derive(Debug)]
@@ -68,9 +74,8 @@ pub struct Session {
     agent: AgentLink,
     signals: Signals,
     signalled: bool,
-    /// The core's last status, and whether the agent is still to be told.
-    status: Option<Status>,
-    untold: bool,
+    /// What the agent is told.
+    status: StatusReport,
     /// The endpoint can't be had: nobody can be served.
     unservable: bool,
     exit: Option<End>,
@@ -110,7 +115,7 @@ impl Session {
                 ("replicas", &order.targets.len()),
             ],
         );
-        let replicas = order.targets.len();
+        let unsent_limit = Nanos::from_millis(order.silence_ms.saturating_mul(UNSENT_PATIENCE));
         let agent = AgentLink::new(order.agent.clone(), hello, AGENT, now);
         let core = Engine::new(order, engine).map_err(|source| StartError::Order {
             path: order_path.to_owned(),
@@ -122,14 +127,13 @@ impl Session {
             effects: Vec::new(),
             now,
             timer: None,
-            peers: Peers::new(replicas, PEERS, waker),
-            logged: vec![None; replicas],
+            peers: Peers::new(PEERS, unsent_limit, waker),
+            logged: Vec::new(),
             clients: Clients::new(export, CLIENTS),
             agent,
             signals,
             signalled: false,
-            status: None,
-            untold: false,
+            status: StatusReport::default(),
             unservable: false,
             exit: None,
         })
@@ -181,6 +185,7 @@ impl Session {
             self.peers.deadline(),
             self.clients.deadline(),
             self.agent.deadline(),
+            self.status.deadline().filter(|_| self.agent.is_up()),
         ];
         let next = others.into_iter().flatten().chain(self.timer).min()?;
         Some(Duration::from_nanos((next - clock::now()).0))
@@ -246,7 +251,7 @@ impl Session {
     fn deliver_agent(&mut self) {
         if self.agent.dial_due(self.now, self.poll.registry()) {
             self.feed(Event::AgentConnected);
-            self.untold = true;
+            self.status.tell_now();
         }
         while let Some(message) = self.agent.next() {
             match message {
@@ -271,7 +276,9 @@ impl Session {
             }
             self.feed(Event::ClientGone { client });
         }
-        self.untold |= self.clients.count() != before;
+        if self.clients.count() != before {
+            self.status.tell_now();
+        }
         loop {
             while self.core.can_take() {
                 let Some((client, cookie, request)) = self.clients.next_request() else {

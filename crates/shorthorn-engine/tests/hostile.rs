@@ -45,14 +45,29 @@ fn a_client_that_talks_nonsense_loses_its_connection_only() {
 
 /// What a session does without one of its replicas is the core's to decide; the program must tell it.
 #[test]
-fn a_cut_replica_connection_ends_the_session_unclean() {
+fn a_cut_replica_connection_costs_that_replica_and_the_last_one_the_session() {
     let world = World::new();
     let mut engine = world.serving();
     let mut client = world.client();
     client.write(0, 0, &[1; 4096]).expect("written");
     world.replicas[1].cut();
+    eventually("the removal is asked", || {
+        world.agent.heard().lost() == ["r1"]
+    });
+    client.write(0, 0, &[2; 4096]).expect("written without it");
+    assert_eq!(client.read(0, 4096), Ok(vec![2; 4096]));
+    world.replicas[2].cut();
+    eventually("the second removal is asked", || {
+        world.agent.heard().lost() == ["r1", "r2"]
+    });
+    client
+        .write(0, 0, &[3; 4096])
+        .expect("written without both");
+    // Nobody is left: whoever waits is not kept waiting.
+    client.send(0, WRITE, 4096, 512, &[4; 512]);
+    world.replicas[0].cut();
+    while !client.is_ended() {}
     assert_eq!(engine.code(), 3, "{}", engine.log());
-    assert!(client.is_ended());
     assert!(!world.endpoint().exists());
     assert_eq!(world.agent.heard().closed(), Some(false));
 }
@@ -60,13 +75,46 @@ fn a_cut_replica_connection_ends_the_session_unclean() {
 #[test]
 fn a_replica_that_talks_nonsense_is_as_good_as_gone() {
     let world = World::new();
-    let mut engine = world.serving();
+    let engine = world.serving();
     let mut client = world.client();
     world.replicas[2].state().garbage = Some(vec![b'x'; 100]);
-    client.send(0, WRITE, 0, 512, &[1; 512]);
-    assert!(client.is_ended());
-    assert_eq!(engine.code(), 3);
+    client.write(0, 0, &[1; 512]).expect("written without it");
+    assert_eq!(world.agent.heard().lost(), ["r2"]);
     assert!(engine.log().contains("not a frame"), "{}", engine.log());
+}
+
+/// A stopped program does not end its connections: its host takes bytes until its buffers are full, then none.
+#[test]
+fn a_replica_that_stops_reading_blocks_nobody_and_is_lost_in_time() {
+    const MIB: usize = 1 << 20;
+    let mut world = World::new();
+    world.order.silence_ms = 1_500;
+    let engine = world.serving();
+    let mut clients: Vec<Nbd> = (0..4).map(|_| world.client()).collect();
+    clients[0].write(0, 0, &[1; 4096]).expect("written");
+    // Whatever it is asked from now on waits for this lock.
+    let stopped = world.replicas[2].state();
+    let handles: Vec<Vec<u64>> = clients
+        .iter_mut()
+        .enumerate()
+        .map(|(index, client)| {
+            let write = |round: usize| {
+                let offset = (index * 8 + round) * MIB;
+                client.send(0, WRITE, offset as u64, MIB as u32, &vec![2; MIB])
+            };
+            (0..8).map(write).collect()
+        })
+        .collect();
+    for (client, handles) in clients.iter_mut().zip(&handles) {
+        for _ in handles {
+            let (handle, error) = client.reply().expect("a reply");
+            assert!(handles.contains(&handle) && error == 0, "{error}");
+        }
+    }
+    assert_eq!(world.agent.heard().lost(), ["r2"]);
+    assert!(engine.pss_kib() < 100 << 10, "{} KiB", engine.pss_kib());
+    clients[0].plain(0, FLUSH, 0, 0).expect("served");
+    drop(stopped);
 }
 
 #[test]

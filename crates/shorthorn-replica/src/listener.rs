@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt::{
     set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl,
+    set_tcp_user_timeout,
 };
 
 use crate::connection;
@@ -20,6 +21,8 @@ use crate::store::Store;
 const CONNECTIONS_MAX: usize = 1024;
 /// Frames are decoded without deep recursion; JSON is at most 128 deep.
 const STACK_BYTES: usize = 512 << 10;
+/// Sent and not taken by the other host for so long, milliseconds: the connection is over.
+const UNSENT_MS_MAX: u32 = 30_000;
 /// Before accepting is tried again when the system has no descriptors or memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(200);
 
@@ -74,5 +77,7 @@ pub fn prepare(stream: &TcpStream) -> io::Result<()> {
     set_tcp_keepidle(stream, Duration::from_secs(60))?;
     set_tcp_keepintvl(stream, Duration::from_secs(20))?;
     set_tcp_keepcnt(stream, 6)?;
+    // A copier's requests and a peer's replies alike: what the other host does not take for so long never arrives.
+    set_tcp_user_timeout(stream, UNSENT_MS_MAX)?;
     Ok(())
 }

@@ -45,7 +45,7 @@ impl Session {
             Effect::StopServing { break_clients } => {
                 log::info("stops serving", &[("break_clients", &break_clients)]);
                 self.clients.stop_serving(break_clients);
-                self.untold = true;
+                self.status.tell_now();
             }
             Effect::Status(status) => self.note_status(status),
             Effect::Exit { clean, why } => self.note_exit(clean, &why),
@@ -75,31 +75,24 @@ impl Session {
     }
 
     fn note_status(&mut self, status: Status) {
-        let waits_for = status.waits_for.as_deref().unwrap_or("nothing");
-        let phase = json(&status.phase);
-        let fields: [log::Field<'_>; 3] = [
-            ("phase", &phase.trim_matches('"')),
-            ("waits_for", &waits_for),
-            ("needed", &status.needed.join(",")),
-        ];
-        log::info("status", &fields);
-        self.status = Some(status);
-        self.untold = true;
+        if self.status.note(status.clone()) {
+            let waits_for = status.waits_for.as_deref().unwrap_or("nothing");
+            let phase = json(&status.phase);
+            let fields: [log::Field<'_>; 3] = [
+                ("phase", &phase.trim_matches('"')),
+                ("waits_for", &waits_for),
+                ("needed", &status.needed.join(",")),
+            ];
+            log::info("status", &fields);
+        }
     }
 
     /// At most once a round, and only while it can arrive.
     pub(super) fn tell_status(&mut self) {
-        if !self.agent.is_up() || !std::mem::take(&mut self.untold) {
-            return;
-        }
-        if let Some(status) = &self.status {
-            self.agent.say(&ToAgent::Status {
-                phase: status.phase,
-                waits_for: status.waits_for.clone(),
-                needed: status.needed.clone(),
-                clients: self.clients.count() as u32,
-                resyncs: status.resyncs.clone(),
-            });
+        if self.agent.is_up() {
+            if let Some(line) = self.status.due(self.now, self.clients.count()) {
+                self.agent.say(&line);
+            }
         }
     }
 
@@ -117,6 +110,9 @@ impl Session {
     pub(super) fn log_news(&mut self, replica: ReplicaIndex, news: &News) {
         let target = self.core.target(replica);
         let who: [log::Field<'_>; 2] = [("replica", &target.replica), ("node", &target.node)];
+        if self.logged.len() <= replica.index() {
+            self.logged.resize(replica.index() + 1, None);
+        }
         let last = &mut self.logged[replica.index()];
         match news {
             News::Connected => {

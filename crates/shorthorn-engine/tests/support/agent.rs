@@ -41,6 +41,19 @@ impl Heard {
         })
     }
 
+    /// The replicas whose removal was asked, each once, in order.
+    pub fn lost(&self) -> Vec<String> {
+        let mut lost = Vec::new();
+        for (_, ask) in self.asks() {
+            if let Ask::ReplicaLost { replica, .. } = ask {
+                if !lost.contains(&replica) {
+                    lost.push(replica);
+                }
+            }
+        }
+        lost
+    }
+
     /// The engine said that it serves.
     pub fn serves(&self) -> bool {
         let serves = |message: &ToAgent| {
