@@ -10,7 +10,6 @@ session that nobody asked for (S10); attachments on two nodes (S1). Walks are ra
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 from shorthorn.core.lifecycle import law, nodes
 from shorthorn.core.lifecycle.events import (
@@ -36,6 +35,7 @@ from shorthorn.core.model.ids import DiskUid, Epoch, Holder, NodeName, ReplicaId
 from shorthorn.core.model.record import Record
 from shorthorn.core.model.volume import Replica, SessionPhase, TaskKind
 from tests.core import examples as ex
+from tests.mutants.engine import Engine
 
 HOLDERS = (ex.POD, Holder("other"))
 NODES = tuple(NodeName(f"n{i}") for i in range(1, 6))
@@ -49,18 +49,6 @@ DEAD = {
 
 class Violation(AssertionError):
     """What a client or an operator would suffer."""
-
-
-@dataclass
-class Engine:
-    """A program that knows nothing but what it was told: the epoch, its own set, when it last sent what was answered."""
-
-    epoch: Epoch
-    needs: set[ReplicaId] = field(default_factory=set)
-    sent_s: dict[ReplicaId, float] = field(default_factory=dict)
-    serving: bool = False
-    undecided: bool = False
-    """A write reached some of its replicas only."""
 
 
 class Ghost:

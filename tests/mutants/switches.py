@@ -53,6 +53,13 @@ def _ends_at_once(volume: Volume, event: FenceStarted) -> Change:
     return Change(msgspec.structs.replace(after, session=None), lines)
 
 
+def _same_epoch(volume: Volume, event: FenceStarted) -> Change:
+    """The fence seals at the session's own epoch."""
+    after, lines = fencing.ROWS[FenceStarted].change(volume, event)
+    assert after is not None
+    return Change(msgspec.structs.replace(after, epoch=volume.epoch), lines)
+
+
 def _same_attempt(volume: Volume, event: ReplicaLost) -> Change:
     """A broken resync goes on under its attempt."""
     after, lines = membership.ROWS[ReplicaLost].change(volume, event)
@@ -64,6 +71,7 @@ def _same_attempt(volume: Volume, event: ReplicaLost) -> Change:
 
 INSTEAD: dict[str, tuple[type, Callable[[Volume, Any], Change]]] = {
     "fence-no-seal": (FenceStarted, _ends_at_once),
+    "fence-same-epoch": (FenceStarted, _same_epoch),
     "resync-same-attempt": (ReplicaLost, _same_attempt),
 }
 """Switch to what an event does instead."""

@@ -50,6 +50,7 @@ TABLE = (
         "python",
         "engine of an ended session",
     ),
+    Row("a fence raises the epoch", "Fence", "fence-same-epoch", "python", "engine of an ended session"),
     Row("a fence waits", "Fence, B10", "fence-early", "python", "completed a read"),
     Row("settling takes all", "Settle, A10", "settle-partly", "python", "S4: in-sync"),
 )
