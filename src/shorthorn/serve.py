@@ -28,6 +28,9 @@ SHUTDOWN_S = 2
 """Open streams get this long; without a bound uvicorn would wait for them for ever."""
 
 
+DEAD_PEER_S = 18
+"""A peer that acknowledges nothing for so long is gone: three times the silence after which an agent gives up itself."""
+
 LISTEN_BACKLOG = 512
 """Connections that wait while the server starts: it listens before its address is told to anybody."""
 
@@ -103,6 +106,7 @@ def listen(options: ServerOptions) -> socket.socket:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _end_dead_peers(listener)
     try:
         listener.bind((options.host, options.port))
         listener.listen(LISTEN_BACKLOG)
@@ -112,6 +116,19 @@ def listen(options: ServerOptions) -> socket.socket:
             f"cannot listen on {options.host}:{options.port}: {error.strerror}; choose another port with --listen"
         ) from error
     return listener
+
+
+def _end_dead_peers(listener: socket.socket) -> None:
+    """Connections that are taken inherit these: one whose peer does not answer, or does not read, ends after a bound.
+
+    Without it a stream of orders to a machine that lost its power would live for a quarter of an hour, the kernel's own
+    patience; an idle connection for ever. Source: tcp(7), TCP_USER_TIMEOUT and the keepalive options.
+    """
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(DEAD_PEER_S * 1000))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, DEAD_PEER_S // 2)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, DEAD_PEER_S // 6)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
 
 def url_of(listener: socket.socket) -> str:

@@ -27,6 +27,9 @@ SILENCE_S: Final = 6.0
 ORDERS_BYTES_MAX: Final = 64 << 20
 """Longest line of orders: ten thousand documents of a few KiB fit; more is a broken peer."""
 
+ANSWER_BYTES_MAX: Final = 4 << 20
+"""Longest answer to a call: one document with some words around it."""
+
 _REFUSALS: Final[dict[int, type[RequestError]]] = {400: Invalid, 403: Forbidden, 404: NotFound, 409: Conflict}
 
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -87,7 +90,7 @@ class ServerLink:
         try:
             async with self._open_session.get(f"{self._base}/orders", timeout=timeout) as response:
                 if response.status != 200:
-                    raise _refusal(response.status, await response.read())
+                    raise _refusal(response.status, await _answer(response.content))
                 async for line in _lines(response.content):
                     yield _decode(line, NodeOrders)
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -102,7 +105,7 @@ class ServerLink:
                     data=msgspec.json.encode(body),
                     headers={"content-type": "application/json"},
                 ) as response:
-                    answer = await response.read()
+                    answer = await _answer(response.content)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unavailable(f"the server does not answer: {_words(error)}") from error
         if response.status >= 300:
@@ -114,6 +117,15 @@ class ServerLink:
         if self._session is None:
             raise AssertionError("a server link is used outside its context")
         return self._session
+
+
+async def _answer(content: aiohttp.StreamReader) -> bytes:
+    answer = bytearray()
+    async for chunk in content.iter_any():
+        answer += chunk
+        if len(answer) > ANSWER_BYTES_MAX:
+            raise Damaged(f"the server's answer is longer than {ANSWER_BYTES_MAX} bytes")
+    return bytes(answer)
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 A handler takes a `Call` and returns a record (200), None (204) or a Starlette response. It raises `ShorthornError`.
 """
 
+import asyncio
 from typing import TypeVar
 
 import msgspec
@@ -12,6 +13,9 @@ from shorthorn.errors import Invalid
 
 BODY_BYTES_MAX = 4 << 20
 """A sighting of a node with ten thousand replicas fits; nothing that we send is larger."""
+
+BODY_S = 10.0
+"""Bound on the arrival of a body: an agent gives up its call after as long."""
 
 T = TypeVar("T")
 
@@ -45,12 +49,20 @@ class Call:
 
     async def body(self, kind: type[T]) -> T:
         """The JSON body as a record. Raises `Invalid` in one line that names the field."""
+        try:
+            async with asyncio.timeout(BODY_S):
+                received = await self._received()
+        except TimeoutError:
+            raise Invalid(f"the body did not come within {BODY_S:.0f} s") from None
+        try:
+            return msgspec.json.decode(received, type=kind)
+        except msgspec.DecodeError as error:
+            raise Invalid(f"the body is not a {kind.__name__}: {error}") from error
+
+    async def _received(self) -> bytes:
         received = bytearray()
         async for chunk in self.request.stream():
             received += chunk
             if len(received) > BODY_BYTES_MAX:
                 raise Invalid(f"the body is larger than {BODY_BYTES_MAX} bytes")
-        try:
-            return msgspec.json.decode(bytes(received), type=kind)
-        except msgspec.DecodeError as error:
-            raise Invalid(f"the body is not a {kind.__name__}: {error}") from error
+        return bytes(received)

@@ -1,5 +1,6 @@
 """`shorthorn setting …`: the cluster's settings."""
 
+import math
 from typing import Any
 
 from cyclopts import App
@@ -44,6 +45,9 @@ def set_(name: str, value: str, /, *, common: Common = DEFAULT) -> None:
 
 def _number(name: str, text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise Invalid(f"{name} takes a number, not {text!r}") from None
+        number = math.nan
+    if not math.isfinite(number):  # JSON has none of those
+        raise Invalid(f"{name} takes a number, not {text!r}")
+    return number
