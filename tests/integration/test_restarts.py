@@ -2,17 +2,15 @@
 
 import os
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.integration.volumes import Volumes, history, sessions, state
 from tests.support.cluster import Cluster
+from tests.support.foreign import storage_daemon
 from tests.support.nbd import socket_of
-from tests.support.programs import program, run
+from tests.support.programs import run
 
 pytestmark = pytest.mark.serial
 
@@ -53,7 +51,7 @@ def test_an_engine_that_is_killed_again_and_again_loses_nothing(cluster: Cluster
 def test_qemu_reconnects_over_a_killed_engine(cluster: Cluster, volumes: Volumes, folder: Path) -> None:
     name = volumes.attached()
     epoch = cluster.volume(name)["epoch"]
-    with _storage_daemon(cluster, folder, name) as uri:
+    with storage_daemon(cluster.endpoint(name), name, folder / "qsd.sock") as uri:
         written = run("qemu-io", "-f", "raw", "-c", "write -f -P 0x51 0 1M", uri, timeout_s=30)
         assert "wrote" in written.stdout
         os.kill(cluster.engine(name), signal.SIGKILL)
@@ -86,26 +84,6 @@ def test_io_goes_on_without_the_control_plane(cluster: Cluster, volumes: Volumes
     assert cluster.volume(name)["epoch"] == epoch
     assert _programs(cluster) == programs
     cluster.wait(lambda: not cluster.get("/v1/check")["findings"], "what runs is what is recorded")
-
-
-def test_a_killed_replica_program_ends_the_session_unclean_and_the_next_opens_with_all(
-    cluster: Cluster, volumes: Volumes
-) -> None:
-    name = volumes.attached(node="n1")
-    epoch = cluster.volume(name)["epoch"]
-    with volumes.recorder(name) as recorder:
-        recorder.goes_on()
-        os.kill(cluster.pids(r"shorthorn-replica .*nodes/n3/")[0], signal.SIGKILL)
-        _await_epoch_after(cluster, name, epoch)
-        recorder.goes_on(50)
-        cluster.wait(lambda: state(cluster, name) == "attached healthy", "healthy")
-    recorder.verify(recorder.path, name)
-    volume = cluster.volume(name)
-    assert [r["phase"] for r in volume["replicas"]] == ["in_sync"] * 3
-    assert not volume["broken"]
-    lines = [e["line"] for e in cluster.get(f"/v1/volumes/{name}/history")["events"]]
-    assert any("ended unclean" in line for line in lines)
-    assert not any("lost" in line for line in lines)
 
 
 def test_all_replica_programs_killed_at_once_lose_nothing(cluster: Cluster, volumes: Volumes) -> None:
@@ -200,19 +178,3 @@ def _await_epoch_after(cluster: Cluster, name: str, epoch: int) -> None:
 
 def _programs(cluster: Cluster) -> list[int]:
     return cluster.pids("shorthorn-(engine|replica) ")
-
-
-@contextmanager
-def _storage_daemon(cluster: Cluster, folder: Path, name: str) -> Iterator[str]:
-    """QEMU's NBD client with reconnection, and a server in front of it."""
-    path, own = socket_of(cluster.endpoint(name)), folder / "qsd.sock"
-    node = f"driver=nbd,node-name=volume,server.type=unix,server.path={path},export={name},reconnect-delay=60"
-    command = [program("qemu-storage-daemon"), "--blockdev", node]
-    command += ["--nbd-server", f"addr.type=unix,addr.path={own}"]
-    command += ["--export", "type=nbd,id=export,node-name=volume,name=volume,writable=on"]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as daemon:
-        try:
-            cluster.wait(own.exists, "QEMU's storage daemon serves", 20)
-            yield f"nbd+unix:///volume?socket={own}"
-        finally:
-            daemon.terminate()

@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.support.cluster import Cluster
 from tests.support.nbd import Recorder, socket_of
+from tests.support.register_clients import RegisterClients, slots
 
 _NUMBERS = itertools.count(1)
 
@@ -32,6 +33,10 @@ class Volumes:
     def recorder(self, name: str) -> Recorder:
         """A client at the volume's endpoint."""
         return Recorder(socket_of(self.cluster.endpoint(name)), name)
+
+    def clients(self, name: str, **options: Any) -> RegisterClients:
+        """Several clients at the volume's endpoint."""
+        return RegisterClients(socket_of(self.cluster.endpoint(name)), name, slots(stride=1 << 20), **options)
 
     def delete(self) -> None:
         """Detach and delete all that are still there."""

@@ -45,6 +45,17 @@ class ApartCluster(Cluster):
         """How often a node was started, by its boot id."""
         return self._boots[name]
 
+    def kill_server(self) -> None:
+        """kill -9; `start_server` starts it again."""
+        assert self._server is not None
+        self._server.kill()
+        self._server.wait()
+
+    def kill_agent(self, name: str) -> None:
+        """kill -9 of a node's agent alone; `start_node` starts it again."""
+        self._agents[name].kill()
+        self._agents.pop(name).wait()
+
     def start_node(self, name: str, boot: int | None = None) -> None:
         """Start a node's agent; after `lose_power` under another boot id, unless `boot` says otherwise."""
         self._boots[name] = boot or self._boots.get(name, 1)
@@ -66,10 +77,10 @@ class ApartCluster(Cluster):
 
     def start_dark(self) -> None:
         """Start every node that is dark, and wait until all are heard."""
-        for i in range(1, self._nodes + 1):
-            if f"n{i}" not in self._agents:
-                self.start_node(f"n{i}")
-        self.wait(lambda: self._reachable() >= self._nodes, "every node is heard", START_S)
+        for name in sorted(self._boots):
+            if name not in self._agents:
+                self.start_node(name)
+        self.wait(lambda: self._reachable() >= len(self._boots), "every node is heard", START_S)
 
     def end(self) -> None:
         """As for every cluster, and the server with it."""
