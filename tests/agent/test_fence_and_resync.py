@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import msgspec
@@ -106,6 +107,20 @@ async def test_a_fence_that_failed_is_reported_and_tried_again(
         seen = await server.until(lambda seen: "sealed by a newer epoch" in seen.disks[0].trouble)
         assert fenced(seen) == 0
         (disk_folder(data) / "unfit").unlink()
+        await server.until(lambda seen: fenced(seen) == 5 and seen.disks[0].trouble == "")
+
+
+async def test_a_program_that_does_not_answer_is_told_of_and_waited_for(
+    server: FakeServer, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(server, data):
+        disk = await with_a_replica(server)
+        monkeypatch.setattr("shorthorn.agent.disks.ANSWER_S", 0.1)
+        began_s = time.monotonic()
+        await server.order(fence(disk, 5))
+        await server.until(lambda seen: "fence r-1" in seen.disks[0].trouble)
+        assert time.monotonic() - began_s > 2.2, "a fence takes its time"
+        (disk_folder(data) / "held-long-enough").touch()
         await server.until(lambda seen: fenced(seen) == 5 and seen.disks[0].trouble == "")
 
 

@@ -36,6 +36,9 @@ STEADY_S: Final = 30.0
 RETRY_S: Final = 5.0
 """Before an order that a program could not carry out is told again."""
 
+ANSWER_S: Final = 10.0
+"""A program that has not answered an order for so long is in trouble, and people are told; it is waited for all the same."""
+
 FREE_STEP: Final = 64 << 20
 """Free space is told in steps of this many bytes, so that writing alone is no news every time."""
 
@@ -61,6 +64,7 @@ class Disk:
         self._last_id = 0
         self._down = ""
         self._failures: dict[Told, str] = {}
+        self._late: dict[Told, str] = {}
         self._stopping = False
 
     @property
@@ -91,7 +95,8 @@ class Disk:
             told=frozenset(self._told),
             targets=dict(self._targets),
             tasks=self._tasks.views(),
-            trouble=self._down or "; ".join(self._failures[told] for told in sorted(self._failures)),
+            trouble=self._down
+            or "; ".join(words for _, words in sorted((self._failures | self._late).items())),
         )
 
     # The program's life.
@@ -205,7 +210,8 @@ class Disk:
             return
         message = action.message
         if isinstance(message, wire.Create | wire.Delete | wire.Probe | wire.Fence):
-            message = msgspec.structs.replace(message, id=self._await_result(action.told))
+            waits_s = message.wait_ms / 1000 if isinstance(message, wire.Fence) else 0
+            message = msgspec.structs.replace(message, id=self._await_result(action.told, waits_s))
         elif isinstance(message, wire.Copy):
             self._targets[message.order.task] = message.order.targets
         elif isinstance(message, wire.CancelTask):
@@ -236,6 +242,7 @@ class Disk:
         self._probes.clear()
         self._fences.clear()
         self._failures.clear()
+        self._late.clear()
         self._listing_again = False
 
     def _forget_task(self, task: str) -> None:
@@ -243,10 +250,19 @@ class Disk:
         self._targets.pop(task, None)
         self._told -= {("task", task), ("committed", task)}
 
-    def _await_result(self, told: Told) -> int:
+    def _await_result(self, told: Told, waits_s: float = 0) -> int:
+        """`waits_s`: how long the order itself takes."""
         self._last_id += 1
         self._awaited[self._last_id] = told
+        asyncio.get_running_loop().call_later(waits_s + ANSWER_S, self._look_late, self._last_id)
         return self._last_id
+
+    def _look_late(self, order: int) -> None:
+        told = self._awaited.get(order)
+        if told is not None:
+            self._late[told] = f"{' '.join(told[:2])}: its replica program does not answer"
+            log.warning("%s: %s", self, self._late[told])
+            self._around.changed()
 
     def _list(self) -> None:
         """Have all folders listed, once more if a list is under way: that one may be older than what made us ask."""
@@ -279,6 +295,7 @@ class Disk:
         told = self._awaited.pop(result.id, None)
         if told is None:
             raise ValueError(f"result {result.id} answers nothing that was asked")
+        self._late.pop(told, None)
         if result.error is not None:
             self._fail(told, result.error)
         elif told == LIST:
