@@ -4,9 +4,10 @@
 
 use shorthorn_wire::WIRE_VERSION;
 use shorthorn_wire::agent::Target;
-use shorthorn_wire::message::{Document, Epoch, Hello, Request, Seal, Standing};
+use shorthorn_wire::message::{Attempt, Document, Epoch, Hello, Request, Seal, Standing};
 
 use crate::post::Post;
+use crate::replica_set::REPLICAS_MAX;
 use crate::{Nanos, ReplicaIndex, ReplicaSet};
 
 /// First pause before dialling again; doubles up to [`DIAL_PAUSE_MAX`].
@@ -23,7 +24,6 @@ pub(crate) struct Identity {
     pub epoch: Epoch,
     /// See [`shorthorn_wire::agent::SessionOrder::opened_epoch`].
     pub opened_epoch: Epoch,
-    pub document: Document,
 }
 
 /// Where a connection is.
@@ -50,6 +50,17 @@ struct Reach {
     standing: Option<Standing>,
 }
 
+impl Reach {
+    fn new() -> Self {
+        Self {
+            link: Link::Idle,
+            pause: DIAL_PAUSE,
+            why: "not reached yet".to_owned(),
+            standing: None,
+        }
+    }
+}
+
 /// All targets with their connections.
 #[derive(Debug)]
 pub(crate) struct Sealer {
@@ -60,15 +71,7 @@ pub(crate) struct Sealer {
 
 impl Sealer {
     pub fn new(identity: Identity, targets: Vec<Target>) -> Self {
-        let reaches = targets
-            .iter()
-            .map(|_| Reach {
-                link: Link::Idle,
-                pause: DIAL_PAUSE,
-                why: "not reached yet".to_owned(),
-                standing: None,
-            })
-            .collect();
+        let reaches = targets.iter().map(|_| Reach::new()).collect();
         Self {
             identity,
             targets,
@@ -122,6 +125,39 @@ impl Sealer {
         for replica in replicas.iter() {
             self.reaches[replica.index()].link = Link::Pausing(now);
         }
+    }
+
+    /// From then on it is dialled until it is sealed.
+    pub fn want_at(&mut self, moment: Nanos, replica: ReplicaIndex) {
+        let reach = &mut self.reaches[replica.index()];
+        reach.link = Link::Pausing(moment);
+        reach.standing = None;
+    }
+
+    /// One more target, in the place of one of `unused` if there is no other. None: there is no place.
+    pub fn add(&mut self, target: Target, unused: ReplicaSet) -> Option<ReplicaIndex> {
+        let reach = Reach::new();
+        if self.targets.len() < REPLICAS_MAX {
+            self.targets.push(target);
+            self.reaches.push(reach);
+            return Some(ReplicaIndex(self.targets.len() as u8 - 1));
+        }
+        let replica = unused.first()?;
+        self.targets[replica.index()] = target;
+        self.reaches[replica.index()] = reach;
+        Some(replica)
+    }
+
+    /// By the record it is syncing, in this attempt.
+    pub fn set_syncing(&mut self, replica: ReplicaIndex, attempt: Attempt) {
+        let target = &mut self.targets[replica.index()];
+        target.in_sync = false;
+        target.attempt = attempt;
+    }
+
+    /// By the record it is in-sync now.
+    pub fn set_in_sync(&mut self, replica: ReplicaIndex) {
+        self.targets[replica.index()].in_sync = true;
     }
 
     /// Dials everybody whose time has come.
@@ -201,12 +237,12 @@ impl Sealer {
         out.hang_up(replica);
     }
 
-    /// It was found fit: the seal to send.
-    pub fn seal(&self, replica: ReplicaIndex) -> Request {
+    /// It was found fit: the seal to send, with the newest document.
+    pub fn seal(&self, replica: ReplicaIndex, document: &Document) -> Request {
         Request::Seal(Seal {
             epoch: self.identity.epoch,
             attempt: self.target(replica).attempt,
-            document: self.identity.document.clone(),
+            document: document.clone(),
         })
     }
 

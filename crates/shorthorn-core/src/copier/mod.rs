@@ -94,7 +94,6 @@ impl Copier {
             engine,
             epoch: order.epoch,
             opened_epoch: order.opened_epoch,
-            document: order.document.clone(),
         };
         let sealer = Sealer::new(identity, order.targets.clone());
         let wanted = match &order.work {
@@ -229,7 +228,7 @@ impl Copier {
                     let why = self.sealer.explain(ReplicaSet::only(replica));
                     return self.fail(why, out);
                 }
-                let seal = self.sealer.seal(replica);
+                let seal = self.sealer.seal(replica, &self.order.document);
                 self.call(now, Work::Seal, ReplicaSet::only(replica), seal, out);
             }
             (Work::Seal, Reply::Standing(standing)) => {

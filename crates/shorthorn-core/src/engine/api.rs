@@ -148,12 +148,14 @@ pub enum Event {
     },
     /// Order: close the session cleanly. May be repeated.
     Close,
-    /// Order: remove this replica once the others have flushed. May be repeated.
+    /// Order: remove this member once the others have flushed. May be repeated.
     Leave {
         /// Replica id.
         replica: String,
     },
-    /// Where the targets are to be found now. Unknown ids are ignored.
+    /// The replicas of the record now. Addresses are taken over; a syncing one that is not known yet is resynced from now on
+    /// (it gets the next [`crate::ReplicaIndex`]); a greater attempt of a syncing one begins anew; a syncing one that is
+    /// missing was given up.
     Targets {
         /// All targets.
         targets: Vec<Target>,
@@ -167,7 +169,7 @@ pub enum Event {
 /// What the program does for the engine, in this order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Connect; answered by [`Event::Connected`] or [`Event::Unreachable`] within a bound of the program's (a few seconds).
+    /// Connect to where [`super::Engine::target`] says; also while serving, to syncing replicas. Answered by [`Event::Connected`] or [`Event::Unreachable`] within a bound of the program's (a few seconds).
     Dial {
         /// Whom.
         replica: ReplicaIndex,

@@ -63,6 +63,16 @@ impl Asks {
         self.asked.clear();
     }
 
+    /// What was asked about this replica is not waited for any more.
+    pub fn forget_replica(&mut self, name: &str) {
+        self.asked.retain(|asked| match &asked.ask {
+            Ask::ReplicaLost { replica, .. } | Ask::ReplicaSynced { replica, .. } => {
+                replica != name
+            }
+            _ => true,
+        });
+    }
+
     pub fn answer(&mut self, now: Nanos, id: u64, answer: Answer) -> Option<Decided> {
         let place = self.asked.iter().position(|asked| asked.id == id)?;
         let outcome = match answer {

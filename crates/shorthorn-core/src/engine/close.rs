@@ -42,6 +42,7 @@ impl Engine {
         }
         self.enter(State::Draining);
         self.forget_leaves();
+        self.forget_joiners(now, out);
         self.drained(now, out);
         self.tell_status(out);
     }
@@ -50,12 +51,17 @@ impl Engine {
     pub(super) fn drained(&mut self, now: Nanos, out: &mut Vec<Effect>) {
         let busy = self.client_calls > 0 || self.repairs > 0 || !self.marks.is_quiet();
         // A removal is finished first: its replica may be gone already.
-        if !matches!(self.state, State::Draining) || busy || self.removals.is_pending() {
+        if !matches!(self.state, State::Draining) || busy || self.membership_changes() {
             return;
         }
         self.enter(State::Closing);
         self.flush(now, Work::CloseFlush, out);
         self.tell_status(out);
+    }
+
+    /// A removal is not over, or one that may be in-sync is not told so.
+    fn membership_changes(&self) -> bool {
+        self.removals.is_pending() || !self.all_joiners().is_empty()
     }
 
     pub(super) fn close_flushed(&mut self, now: Nanos, out: &mut Vec<Effect>) {
@@ -111,6 +117,11 @@ impl Engine {
         self.sealer.hang_up(all, out);
         self.calls.clear();
         self.awaiting.clear();
+        self.unread.clear();
+        self.joiners.fill_with(|| None);
+        self.mirrors = ReplicaSet::EMPTY;
+        (self.mirrored, self.mirrored_bytes) = (0, 0);
+        (self.held, self.progress) = (None, None);
         self.client_calls = 0;
         self.in_flight_bytes = 0;
         self.repairs = 0;

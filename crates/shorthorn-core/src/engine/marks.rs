@@ -65,6 +65,45 @@ impl Regions {
         }
     }
 
+    /// Every region.
+    pub fn insert_everything(&mut self) {
+        let count = self.regions;
+        if count > 0 {
+            self.insert_run(RegionRun { first: 0, count });
+        }
+    }
+
+    /// How many are not in.
+    pub fn missing(&self) -> u64 {
+        self.regions - self.count
+    }
+
+    /// Takes out the first from `cursor` on, or from the beginning.
+    pub fn take_next(&mut self, cursor: u64) -> Option<u64> {
+        if self.count == 0 {
+            return None;
+        }
+        let start = if cursor < self.regions { cursor } else { 0 };
+        let words = self.words.len() as u64;
+        // The word of the cursor comes twice: first without what is before it.
+        for step in 0..=words {
+            let index = (start / 64 + step) % words;
+            let word = self.words[index as usize];
+            let found = if step == 0 {
+                word & (u64::MAX << (start % 64))
+            } else {
+                word
+            };
+            if found != 0 {
+                let region = index * 64 + u64::from(found.trailing_zeros());
+                self.words[index as usize] &= !(1 << (region % 64));
+                self.count -= 1;
+                return Some(region);
+            }
+        }
+        None
+    }
+
     pub fn insert_all(&mut self, other: &Self) {
         for run in other.runs(None) {
             self.insert_run(run);

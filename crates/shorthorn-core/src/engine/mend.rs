@@ -89,6 +89,7 @@ impl Engine {
         }
         // Who has left meanwhile does not count.
         let applied = tally.applied.both(self.needed);
+        let sources = applied.without(self.untold);
         let full = tally.full.both(self.needed);
         let bad = tally.bad.both(self.needed);
         if full.is_empty() && bad.is_empty() {
@@ -97,14 +98,15 @@ impl Engine {
         if mutants::active(Mutant::NospaceFails) && !full.is_empty() {
             return self.finish(now, key, Err(ClientError::NoSpace), out);
         }
-        let (sources, to, result) = match (full.is_empty(), applied.is_empty()) {
+        let (sources, to, result) = match (full.is_empty(), sources.is_empty()) {
             (false, _) => (full, applied, Err(ClientError::NoSpace)),
-            (true, false) => (applied, bad, Ok(ClientAnswer::Done)),
-            (true, true) => return self.finish(now, key, Err(ClientError::Io), out),
+            (true, false) => (sources, bad, Ok(ClientAnswer::Done)),
+            (true, true) => return self.change_failed(now, key, bad, out),
         };
         let Some(call) = self.client_mut(key) else {
             return;
         };
+        call.mixed = true;
         let (first, _) = blocks_of(call.offset, call.length);
         let offset = first * u64::from(BLOCK_BYTES);
         let Step::Change(Change { op, .. }) = std::mem::replace(&mut call.step, Step::Flush) else {
@@ -120,6 +122,16 @@ impl Engine {
             pieces: None,
         });
         self.mend_chunk(now, key, out);
+    }
+
+    /// A block that it covers in part is bad on every member: they did nothing.
+    fn change_failed(&mut self, now: Nanos, key: Key, bad: ReplicaSet, out: &mut Vec<Effect>) {
+        let applied = self.needed.without(bad);
+        self.finish(now, key, Err(ClientError::Io), out);
+        for replica in applied.iter() {
+            // Only one that is becoming a member can have, and then it is not equal to them.
+            self.fail(now, replica, "it did what no member could", out);
+        }
     }
 
     /// Fetches the chunk at the mend's offset; at the end the client is told.

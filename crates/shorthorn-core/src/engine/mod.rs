@@ -5,20 +5,25 @@
 //! when nobody is left to go on with. See [`Event`] for how a program drives it.
 //!
 //! One struct owns all state; each file here is one of its concerns, in the order of a session's life: `open`, `requests`
-//! (with `reads`, `grants`, `strict`, `mend`, `repair`), `marks`, `removal`, `close`. `silence` and `timer` are about time alone.
+//! (with `reads`, `grants`, `strict`, `mend`, `repair`), `marks`, `removal`,
+//! `joiners` (with `mirror`, `resync`, `join`), `close`. `silence` and `timer` are about time alone.
 
 mod api;
 mod asks;
 mod close;
 mod grants;
+mod join;
+mod joiners;
 mod marks;
 mod mend;
+mod mirror;
 mod open;
 mod reads;
 mod removal;
 mod repair;
 mod replies;
 mod requests;
+mod resync;
 mod silence;
 mod status;
 mod strict;
@@ -42,6 +47,7 @@ use crate::sealer::{Identity, Sealer};
 use crate::{BadOrder, Nanos, ReplicaIndex, ReplicaSet};
 
 use asks::Asks;
+use joiners::{Joiner, Stage};
 use marks::Marks;
 use removal::Removals;
 use strict::Rounds;
@@ -90,6 +96,25 @@ pub struct Engine {
     asks: Asks,
     /// Needed for every acknowledgement, flush and grant: contains the record's in-sync set at every moment.
     needed: ReplicaSet,
+    /// Syncing replicas, by index.
+    joiners: Vec<Option<Box<Joiner>>>,
+    /// Syncing replicas that get every change, and for which nobody waits.
+    mirrors: ReplicaSet,
+    /// Needed, and not in-sync as far as the record has answered.
+    joining: ReplicaSet,
+    /// Needed, and not yet told that they are members: those, and who is in-sync since a moment.
+    untold: ReplicaSet,
+    /// Not on the record's last list of targets.
+    given_up: ReplicaSet,
+    /// Mirrored changes that are not answered, and their bytes.
+    mirrored: usize,
+    mirrored_bytes: u64,
+    /// Clients have been held back for them long enough then.
+    held: Option<Nanos>,
+    /// The progress of resyncs is told then.
+    progress: Option<Nanos>,
+    /// Reads for which nobody is left but who is not yet told that it is a member.
+    unread: Vec<Key>,
     /// On the engine's own node.
     local: ReplicaSet,
     /// Last change sent; every replica gets every change under the same number.
@@ -149,7 +174,6 @@ impl Engine {
             engine,
             epoch: order.epoch,
             opened_epoch: order.opened_epoch,
-            document: order.document.clone(),
         };
         let sealer = Sealer::new(identity, order.targets.clone());
         let targets = order.targets.len();
@@ -159,6 +183,16 @@ impl Engine {
             calls: Calls::default(),
             asks: Asks::default(),
             needed: ReplicaSet::EMPTY,
+            joiners: (0..targets).map(|_| None).collect(),
+            mirrors: ReplicaSet::EMPTY,
+            joining: ReplicaSet::EMPTY,
+            untold: ReplicaSet::EMPTY,
+            given_up: ReplicaSet::EMPTY,
+            mirrored: 0,
+            mirrored_bytes: 0,
+            held: None,
+            progress: None,
+            unread: Vec::new(),
             local: sealer.targets(|target| target.local),
             seq: 0,
             ranges: Ranges::default(),
@@ -217,7 +251,10 @@ impl Engine {
         match event {
             Event::Start => self.start(now, out),
             Event::Connected { replica } => self.connected(now, replica, out),
-            Event::Unreachable { replica, why } => self.sealer.lost(now, replica, why),
+            Event::Unreachable { replica, why } => match self.state {
+                State::Sealing => self.sealer.lost(now, replica, why),
+                _ => self.joiner_unreachable(now, replica, why),
+            },
             Event::Disconnected { replica, why } => self.disconnected(now, replica, why, out),
             Event::ClientGone { client } => self.client_gone(now, client, out),
             Event::AgentConnected => {
@@ -227,10 +264,7 @@ impl Engine {
             Event::Answer { id, answer } => self.answered(now, id, answer, out),
             Event::Close => self.close(now, out),
             Event::Leave { replica } => self.leave(now, &replica, out),
-            Event::Targets { targets } => {
-                self.sealer.addresses(now, targets);
-                self.dial(now, out);
-            }
+            Event::Targets { targets } => self.retarget(now, targets, out),
             Event::Stop => self.exit(false, "it was told to stop".to_owned(), out),
             Event::Timer => self.timer(now, out),
             Event::Reply { .. } | Event::Client { .. } => {}
@@ -247,16 +281,30 @@ impl Engine {
             (Ask::SessionOpened { .. }, Err(why)) => {
                 self.exit(false, format!("the record refused to open: {why}"), out);
             }
-            (Ask::ReplicaLost { replica, .. }, outcome) => {
+            (
+                Ask::ReplicaLost {
+                    replica, attempt, ..
+                },
+                outcome,
+            ) => {
                 let Some(replica) = self.sealer.find(&replica) else {
                     return;
                 };
+                let breaking = |joiner: &Joiner| joiner.stage == Stage::Breaking;
+                if self.joiner(replica).is_some_and(breaking) {
+                    return self.attempt_broken(now, replica, attempt, outcome.err(), out);
+                }
                 match outcome {
                     Ok(record) => self.removal_committed(now, replica, record.document, out),
                     Err(why) => self.removal_refused(now, replica, &why, out),
                 }
             }
-            (Ask::ReplicaSynced { .. }, _) => {}
+            (Ask::ReplicaSynced { replica, .. }, outcome) => {
+                if let Some(replica) = self.sealer.find(&replica) {
+                    let outcome = outcome.map(|record| record.document);
+                    self.synced(now, replica, outcome, out);
+                }
+            }
             (Ask::SessionClosed { .. }, _) => self.ended(out),
         }
     }
@@ -321,7 +369,10 @@ impl Engine {
         self.marks
             .keep_rest(regions.split_off(regions.len().min(RUNS_MAX)));
         let request = Request::Clear { m, seq, regions };
-        let members = self.needed.without(self.removals.committed());
+        let members = self
+            .needed
+            .without(self.removals.committed())
+            .without(self.untold);
         self.call(now, work, members, request, out);
     }
 

@@ -28,7 +28,7 @@ impl Engine {
 
     /// Dials who is to be dialled now.
     pub(super) fn dial(&mut self, now: Nanos, out: &mut Vec<Effect>) {
-        if matches!(self.state, State::Sealing) {
+        if matches!(self.state, State::Sealing | State::Serving) {
             self.sealer.dial_due(now, out);
         }
     }
@@ -84,6 +84,9 @@ impl Engine {
         out: &mut Vec<Effect>,
     ) {
         let work = self.calls.remove(key);
+        if !matches!(self.state, State::Sealing) {
+            return self.joiner_sealing(now, work, replica, reply, out);
+        }
         match (work, reply) {
             (Some(Work::Hello), Reply::Done) => {
                 let only = ReplicaSet::only(replica);
@@ -91,7 +94,7 @@ impl Engine {
             }
             (Some(Work::Probe), Reply::Standing(standing)) => {
                 if self.sealer.found(replica, &standing, out) {
-                    let seal = self.sealer.seal(replica);
+                    let seal = self.sealer.seal(replica, &self.document);
                     self.call(now, Work::Seal, ReplicaSet::only(replica), seal, out);
                 } else {
                     self.weigh(now, out);
@@ -273,6 +276,7 @@ impl Engine {
             self.enter(State::Serving);
             let endpoint = self.order.endpoint.clone();
             out.push(Effect::Serve { endpoint });
+            self.start_joiners(now, out);
         }
         self.next_removal(now, out);
         self.tell_status(out);

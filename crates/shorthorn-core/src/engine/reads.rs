@@ -21,7 +21,7 @@ impl Engine {
         self.refresh_grants(now, out);
         let round = self.join_round(now, out);
         let Some(from) = self.reader(ReplicaSet::EMPTY) else {
-            return;
+            return self.put_off(key, extents);
         };
         if let Some(step) = self.step_mut(key) {
             *step = Step::Read(Read {
@@ -36,8 +36,9 @@ impl Engine {
     }
 
     /// Who is to be read: the local one, else who has least to read; never one whose removal was asked, if it can be helped.
-    fn reader(&self, tried: ReplicaSet) -> Option<ReplicaIndex> {
-        let staying = self.needed.without(self.removals.leaving()).without(tried);
+    pub(super) fn reader(&self, tried: ReplicaSet) -> Option<ReplicaIndex> {
+        let readable = self.needed.without(self.untold).without(tried);
+        let staying = readable.without(self.removals.leaving());
         if let Some(local) = staying.both(self.local).first() {
             return Some(local);
         }
@@ -180,11 +181,26 @@ impl Engine {
         let Some(Step::Read(read)) = self.step_mut(key) else {
             return;
         };
-        let (from, tried) = (read.from, read.tried);
+        let (from, tried, extents) = (read.from, read.tried, read.extents);
         self.reading[from.index()] -= 1;
+        let soon = !self.untold.without(self.removals.failed()).is_empty();
         match self.reader(tried) {
             Some(next) => self.send_read(now, key, next, out),
+            None if soon => self.put_off(key, extents),
             None => self.finish(now, key, Err(ClientError::Io), out),
+        }
+    }
+
+    /// Nobody can be read now, but somebody soon.
+    fn put_off(&mut self, key: Key, extents: bool) {
+        let op = if extents {
+            ClientOp::BlockStatus
+        } else {
+            ClientOp::Read
+        };
+        if let Some(step) = self.step_mut(key) {
+            *step = Step::Queued(op);
+            self.unread.push(key);
         }
     }
 

@@ -12,6 +12,7 @@ use shorthorn_wire::agent::Ask;
 use shorthorn_wire::message::{Document, Member, Reply, Request, Role};
 
 use super::api::Effect;
+use super::joiners::Joiner;
 use super::work::Work;
 use super::{Engine, State};
 use crate::calls::Key;
@@ -125,7 +126,15 @@ impl Engine {
     /// Who can be spoken to, and is in-sync by the record: a witness, and somebody to go on with.
     pub(super) fn witnesses(&self) -> ReplicaSet {
         let gone = self.removals.failed.union(self.removals.asked);
-        self.needed.without(gone)
+        self.needed.without(gone).without(self.joining)
+    }
+
+    /// The record was asked to count somebody as in-sync: there may soon be somebody to go on with.
+    fn has_hope(&self) -> bool {
+        let joining = self.joining.without(self.removals.failed);
+        joining
+            .iter()
+            .any(|replica| self.joiner(replica).is_some_and(Joiner::is_asked))
     }
 
     /// The record has said that the session is open, and nobody was told that it is closed: members may be removed.
@@ -202,12 +211,26 @@ impl Engine {
         if self.removals.failed.contains(replica) {
             return;
         }
+        if self
+            .joiner(replica)
+            .is_some_and(|joiner| !joiner.is_asked())
+        {
+            return self.break_attempt(now, replica, why, out);
+        }
         if !self.may_remove() {
             return self.end(now, false, self.named(replica, why), out);
         }
+        if !self.needed.contains(replica) {
+            return;
+        }
         self.sealer.hang_up(ReplicaSet::only(replica), out);
         self.removals.add_failure(replica, why);
-        if self.witnesses().is_empty() {
+        if self.joiner(replica).is_some() {
+            // Whether the record has heard of it or not: a removal of this attempt ends both.
+            self.asks
+                .forget_replica(&self.sealer.target(replica).replica);
+        }
+        if self.witnesses().is_empty() && !self.has_hope() {
             let why = format!(
                 "{}; no replica is left to go on with",
                 self.named(replica, why)
@@ -230,7 +253,7 @@ impl Engine {
     }
 
     /// It is not needed any more: what waited only for it goes on.
-    fn release(&mut self, now: Nanos, replica: ReplicaIndex, out: &mut Vec<Effect>) {
+    pub(super) fn release(&mut self, now: Nanos, replica: ReplicaIndex, out: &mut Vec<Effect>) {
         let released = self.calls.forget(replica);
         self.go_on(now, released, out);
         self.complete_reads(now, out);
@@ -248,22 +271,28 @@ impl Engine {
 
     /// Begins the next removal, if there is one and none is under way. Never the last one's (S5).
     pub(super) fn next_removal(&mut self, now: Nanos, out: &mut Vec<Effect>) {
-        if self.removals.under_way.is_some() || !self.may_remove() {
+        let witnesses = self.witnesses();
+        if self.removals.under_way.is_some() || !self.may_remove() || witnesses.is_empty() {
             return;
         }
         if let Some((replica, why)) = self.removals.failures.pop_front() {
             let turn = self.removals.begin(replica, Some(why));
-            let others = self.witnesses();
-            return self.call(now, Work::Witness(turn), others, Request::Ping, out);
+            return self.call(now, Work::Witness(turn), witnesses, Request::Ping, out);
         }
         if !matches!(self.state, State::Serving | State::Broken) {
             return;
         }
         while let Some(replica) = self.removals.ordered.pop_front() {
-            let others = self.needed.without(ReplicaSet::only(replica));
-            if !self.needed.contains(replica) || others.is_empty() {
+            let only = ReplicaSet::only(replica);
+            let last = witnesses.without(only).is_empty();
+            if !self.needed.contains(replica) || (last && self.joining.is_empty()) {
                 continue;
             }
+            if last || self.untold.contains(replica) {
+                // Not before it, or somebody else, is told to be a member.
+                return self.removals.ordered.push_front(replica);
+            }
+            let others = self.needed.without(only);
             let turn = self.removals.begin(replica, None);
             let request = Request::Flush { seq: self.seq };
             return self.call(now, Work::LeaveFlush(turn), others, request, out);
@@ -330,6 +359,7 @@ impl Engine {
             .needed
             .without(ReplicaSet::only(replica))
             .without(self.removals.failed);
+        let others = others.without(self.joining);
         let member = Member {
             role: Role::Member,
             document: self.document.clone(),
@@ -353,6 +383,11 @@ impl Engine {
         out: &mut Vec<Effect>,
     ) {
         if self.removals.of(replica) == Some(Stage::Asked) {
+            if self.joining.both(self.given_up).contains(replica) {
+                // It was never in-sync, and the record knows it no more.
+                let document = self.document.clone();
+                return self.removal_committed(now, replica, document, out);
+            }
             let why = format!("the record refused a removal: {why}");
             self.end(now, false, why, out);
         }
@@ -363,14 +398,22 @@ impl Engine {
         let Some(removal) = self.removals.at(Stage::Storing, turn) else {
             return;
         };
-        let replica = removal.replica;
+        let (replica, ordered) = (removal.replica, removal.failure.is_none());
         self.removals.under_way = None;
         self.removals.failed.remove(replica);
         self.removals.asked.remove(replica);
         self.needed.remove(replica);
         self.pinging.remove(replica);
+        self.joining.remove(replica);
+        self.untold.remove(replica);
+        self.joiners[replica.index()] = None;
         self.sealer.hang_up(ReplicaSet::only(replica), out);
+        let attempt = self.sealer.target(replica).attempt + 1;
+        self.sealer.set_syncing(replica, attempt);
         self.release(now, replica, out);
+        if !ordered {
+            self.rejoin(now, replica, out);
+        }
         self.next_removal(now, out);
         self.tell_status(out);
         self.drained(now, out);

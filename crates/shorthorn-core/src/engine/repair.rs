@@ -54,10 +54,12 @@ impl Engine {
     /// It has its range, or the last one asked has the block bad too: the next is asked.
     pub(super) fn begin_repair(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
         let (needed, leaving) = (self.needed, self.removals.leaving());
+        let untold = self.untold;
         let Some(repair) = self.repair_mut(key) else {
             return;
         };
-        let Some(from) = needed.without(repair.bad).without(leaving).first() else {
+        let sources = needed.without(leaving).without(untold);
+        let Some(from) = sources.without(repair.bad).first() else {
             return self.end_repair(now, key, out);
         };
         repair.from = Some(from);

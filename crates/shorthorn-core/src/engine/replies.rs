@@ -37,6 +37,8 @@ impl Engine {
             Work::Hello | Work::Probe | Work::Seal => {
                 self.sealing_reply(now, key, replica, reply, out);
             }
+            Work::Mirror(_) => self.mirror_reply(now, key, replica, reply, last, out),
+            Work::Lane(_) => self.lane_reply(now, key, replica, reply, last, out),
             Work::Equalise(_) => self.equalise_reply(now, key, replica, reply, last, out),
             _ if reply == Reply::Done => {
                 self.noted(key, replica, out);
@@ -72,6 +74,8 @@ impl Engine {
         match call.work {
             Work::Client(_) => return self.client_completed(now, key, out),
             Work::Repair(_) => return self.repair_completed(now, key, out),
+            Work::Mirror(_) => return self.mirror_completed(key),
+            Work::Lane(_) => return self.lane_completed(now, key, out),
             _ => {}
         }
         match self.calls.remove(key) {
@@ -81,6 +85,9 @@ impl Engine {
             Some(Work::MarksClear) => self.marks_cleared(now, out),
             Some(Work::LeaveFlush(turn)) => self.leave_flushed(turn, out),
             Some(Work::RemovalStore(turn)) => self.removal_stored(now, turn, out),
+            Some(Work::JoinOpen(replica)) => self.joiner_opened(now, replica, out),
+            Some(Work::JoinFlush(replica)) => self.ask_synced(replica, out),
+            Some(Work::JoinStore(replica)) => self.told(now, replica, out),
             Some(Work::Round) => self.round_finished(now, out),
             Some(Work::CloseFlush) => self.close_flushed(now, out),
             Some(Work::CloseClear) => self.close_cleared(now, out),

@@ -8,12 +8,12 @@ use super::mend::Tally;
 use super::work::{Change, ClientCall, Step, Work};
 use super::{Engine, State};
 use crate::calls::{CALLS_MAX, Key};
-use crate::{Nanos, ReplicaIndex};
+use crate::{Nanos, ReplicaIndex, ReplicaSet};
 
 /// Requests of clients that are taken at once. Far above any useful depth; bounds what a request has to be compared with.
-const REQUESTS_MAX: usize = 1024;
+pub(super) const REQUESTS_MAX: usize = 1024;
 /// Bytes of them: two of the largest. Bounds the engine's memory together with the programs' buffers.
-const REQUEST_BYTES_MAX: u64 = 2 * PAYLOAD_BYTES_MAX as u64;
+pub(super) const REQUEST_BYTES_MAX: u64 = 2 * PAYLOAD_BYTES_MAX as u64;
 
 /// Blocks `first .. end` that a range touches.
 pub(super) fn blocks_of(offset: u64, length: u64) -> (u64, u64) {
@@ -23,10 +23,11 @@ pub(super) fn blocks_of(offset: u64, length: u64) -> (u64, u64) {
 
 impl Engine {
     /// Whether more client requests may be delivered now. Ask after every batch; it turns true again only in
-    /// [`super::Event::Reply`] or [`super::Event::ClientGone`]. A program that does not ask gets
+    /// [`super::Event::Reply`], [`super::Event::ClientGone`] or, when a syncing replica is given up, in any event. A program that does not ask gets
     /// [`ClientError::NotServing`] in the end.
     pub fn can_take(&self) -> bool {
-        self.client_calls < REQUESTS_MAX && self.in_flight_bytes < REQUEST_BYTES_MAX
+        let room = self.client_calls < REQUESTS_MAX && self.in_flight_bytes < REQUEST_BYTES_MAX;
+        room && self.mirrors_keep_up()
     }
 
     /// Bytes of reads and writes that are not decided yet.
@@ -64,6 +65,8 @@ impl Engine {
             length,
             payload,
             again: false,
+            mirrors: ReplicaSet::EMPTY,
+            mixed: false,
             step: Step::Queued(op),
         };
         let key = self.calls.insert(Work::Client(call));
@@ -106,8 +109,10 @@ impl Engine {
         let Some(call) = self.calls.get_mut(key) else {
             return;
         };
-        let Work::Client(call) = &mut call.work else {
-            return self.begin_repair(now, key, out);
+        let call = match &mut call.work {
+            Work::Client(call) => call,
+            Work::Lane(_) => return self.hash_range(now, key, out),
+            _ => return self.begin_repair(now, key, out),
         };
         let (offset, length) = (call.offset, call.length);
         let Step::Queued(op) = std::mem::replace(&mut call.step, Step::Flush) else {
@@ -170,7 +175,11 @@ impl Engine {
             syncs: fua || marks,
             tally: Tally::default(),
         });
+        call.mirrors = call.mirrors.union(self.mirrors);
         self.seq = seq;
+        if !self.mirrors.union(self.untold).is_empty() {
+            self.mirror(now, offset, length, request.clone(), out);
+        }
         self.send(now, key, self.needed, request, out);
     }
 
@@ -192,6 +201,16 @@ impl Engine {
         };
         match (&mut client.step, reply) {
             (Step::Change(change), Reply::Done) => change.tally.applied.insert(replica),
+            (
+                Step::Change(_),
+                Reply::Failed {
+                    why: Failure::NoSpace,
+                    ..
+                },
+            ) if self.untold.contains(replica) => {
+                // Its content is nobody's measure yet.
+                return self.fail_call(now, key, replica, "it has no space", out);
+            }
             (
                 Step::Change(change),
                 Reply::Failed {
@@ -246,12 +265,17 @@ impl Engine {
         }
         self.forget_client(&call);
         let (client, cookie) = (call.client, call.cookie);
+        let mixed = call.mixed || result.is_err();
+        let spoilt = mixed.then_some((call.offset, call.length));
         out.push(Effect::Answer {
             client,
             cookie,
             result,
         });
         self.leave_range(now, key, out);
+        if !call.mirrors.is_empty() {
+            self.mirrored_decided(now, call.mirrors, spoilt, out);
+        }
         self.drained(now, out);
     }
 
@@ -288,6 +312,7 @@ impl Engine {
             if let Some(Work::Client(call)) = self.calls.remove(key) {
                 self.forget_client(&call);
             }
+            self.unread.retain(|unread| *unread != key);
             self.leave_range(now, key, out);
         }
         self.drained(now, out);

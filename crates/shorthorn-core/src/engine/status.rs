@@ -20,7 +20,7 @@ impl Engine {
             phase,
             waits_for: self.waits_for(),
             needed: self.sealer.names(self.needed),
-            resyncs: vec![],
+            resyncs: self.resyncs(),
         };
         if self.told.as_ref() != Some(&status) {
             self.told = Some(status.clone());

@@ -28,7 +28,6 @@ impl Rounds {
         self.finished
     }
 
-    #[expect(dead_code, reason = "joiners come next")]
     /// Somebody else is needed from now on.
     pub fn widen(&mut self) {
         self.again = self.started > self.finished;

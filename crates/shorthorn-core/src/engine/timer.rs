@@ -18,6 +18,12 @@ impl Engine {
         if due(self.silence) {
             self.check_silence(now, out);
         }
+        if due(self.held) {
+            self.hold_over(now, out);
+        }
+        if due(self.progress) {
+            self.show_progress(now);
+        }
         self.dial(now, out);
         self.clear_due(now, out);
         self.asks.repeat_due(now, out);
@@ -35,11 +41,16 @@ impl Engine {
         }
     }
 
+    fn joiners_moment(&self) -> Option<Nanos> {
+        earlier(self.sealer.next_dial(), earlier(self.held, self.progress))
+    }
+
     fn next_moment(&self) -> Option<Nanos> {
         let state = match self.state {
             State::Over => return None,
             State::Sealing => earlier(self.grace, self.sealer.next_dial()),
-            State::Serving | State::Broken => self.marks.next(),
+            State::Serving => earlier(self.marks.next(), self.joiners_moment()),
+            State::Broken => self.marks.next(),
             _ => None,
         };
         let about_replies = earlier(self.silence, state);

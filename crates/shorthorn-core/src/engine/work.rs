@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use shorthorn_wire::PAYLOAD_BYTES_MAX;
-use shorthorn_wire::message::Extent;
+use shorthorn_wire::message::{Blocks, Extent};
 
 use super::api::{ClientAnswer, ClientError, ClientId, ClientOp};
 use super::mend::{Piece, Tally};
@@ -27,6 +27,16 @@ pub(super) enum Work {
     Client(ClientCall),
     /// A bad block gets the content of a good one.
     Repair(Repair),
+    /// A change for syncing replicas.
+    Mirror(Mirror),
+    /// Resync: a range is made equal.
+    Lane(Lane),
+    /// Resync: it opens as syncing.
+    JoinOpen(ReplicaIndex),
+    /// Resync: what it has becomes durable.
+    JoinFlush(ReplicaIndex),
+    /// Resync: it and the members store that it is one.
+    JoinStore(ReplicaIndex),
     /// Renews grants.
     Ping,
     /// Marks: the flush before a clear.
@@ -64,6 +74,8 @@ impl Work {
                     )
             }
             // A copy's first step makes a mark durable, so equalising and repairs wait for the disk too.
+            Self::Mirror(mirror) => mirror.syncs,
+            Self::Lane(lane) => matches!(lane.step, LaneStep::Copying),
             Self::Hello | Self::Probe | Self::Ping | Self::Round | Self::Witness(_) => false,
             _ => true,
         }
@@ -78,6 +90,7 @@ impl Work {
                 _ => false,
             },
             Self::Repair(repair) => !repair.writing,
+            Self::Lane(_) | Self::JoinStore(_) => true,
             Self::Ping | Self::Witness(_) | Self::RemovalStore(_) => true,
             _ => false,
         }
@@ -95,6 +108,10 @@ pub(super) struct ClientCall {
     pub payload: u64,
     /// It is read once more, after repairs.
     pub again: bool,
+    /// Syncing replicas that a change was mirrored to.
+    pub mirrors: ReplicaSet,
+    /// Some member did not apply the change as it was sent.
+    pub mixed: bool,
     pub step: Step,
 }
 
@@ -158,6 +175,45 @@ pub(super) struct Mend {
     pub length: u32,
     /// What of the chunk is still to be written, the last first; none while it is fetched.
     pub pieces: Option<Vec<Piece>>,
+}
+
+/// A change that syncing replicas get.
+#[derive(Debug)]
+pub(super) struct Mirror {
+    pub offset: u64,
+    pub length: u64,
+    /// That it keeps in memory.
+    pub bytes: u64,
+    /// It has to be marked first.
+    pub syncs: bool,
+}
+
+/// A range of a resync.
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// Who gets the content.
+    pub replica: ReplicaIndex,
+    pub offset: u64,
+    pub length: u32,
+    /// Who was asked for it, all of them and the first.
+    pub tried: ReplicaSet,
+    pub source: ReplicaIndex,
+    pub step: LaneStep,
+}
+
+/// A strong hash, and whether a block is bad.
+pub(super) type Digest = ([u8; 32], bool);
+
+/// Where a range of a resync is.
+#[derive(Debug)]
+pub(super) enum LaneStep {
+    /// It waits for the range, or for changes of it that were mirrored.
+    Queued,
+    /// Of the source and of the joiner.
+    Hashing(Option<Digest>, Option<Digest>),
+    /// What came so far: with bad blocks, if it goes on.
+    Fetching(Option<Blocks>),
+    Copying,
 }
 
 /// Repair of one block under its range lock.

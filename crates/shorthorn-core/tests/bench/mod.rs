@@ -156,6 +156,88 @@ impl Bench {
         bench
     }
 
+    /// A session with so many members that serves, and then so many syncing replicas.
+    pub fn with_joiners(members: usize, joiners: usize) -> Self {
+        let mut order = order(members + joiners);
+        for target in &mut order.targets[members..] {
+            target.in_sync = false;
+        }
+        let mut bench = Self::new(order);
+        for replica in 0..members {
+            bench.connect(replica);
+            bench.seal(replica, standing());
+        }
+        bench.commit(3);
+        bench.agree();
+        assert!(bench.served);
+        bench
+    }
+
+    /// A syncing replica that was dialled is sealed and opened.
+    pub fn open_joiner(&mut self, replica: usize, marks: Vec<RegionRun>) {
+        assert!(self.dialled.contains(&replica), "r{replica} is not dialled");
+        self.connect(replica);
+        let standing = Standing {
+            marks,
+            ..standing()
+        };
+        self.seal(replica, standing);
+        self.done(replica, |request| matches!(request, Request::Open(_)));
+    }
+
+    /// Whatever is compared is equal, until nothing is.
+    pub fn all_equal(&mut self) {
+        while let Some(sent) = self.sent.iter().find(|sent| is_hash(&sent.request)) {
+            let to = sent.to;
+            self.answer(to, is_hash, equal());
+        }
+    }
+
+    /// The same, but for the last range of all.
+    pub fn all_equal_but_last(&mut self, joiner: usize) {
+        for _ in 0..3 {
+            let region = self
+                .waiting(joiner, is_hash)
+                .first()
+                .cloned()
+                .expect("a range");
+            let same = |request: &Request| *request == region;
+            let to: Vec<usize> = self
+                .sent
+                .iter()
+                .filter(|sent| same(&sent.request))
+                .map(|sent| sent.to)
+                .collect();
+            for replica in to {
+                self.answer(replica, same, equal());
+            }
+        }
+    }
+
+    /// What was asked last about a syncing replica.
+    pub fn synced(&self) -> Option<(String, u64)> {
+        match &self.asked.last()?.1 {
+            Ask::ReplicaSynced {
+                replica, attempt, ..
+            } => Some((replica.clone(), *attempt)),
+            _ => None,
+        }
+    }
+
+    /// A joiner that was opened becomes a member.
+    pub fn join(&mut self, replica: usize, m: u64) {
+        self.all_equal();
+        self.done(replica, is_flush);
+        assert_eq!(
+            self.synced().map(|(name, _)| name),
+            Some(format!("r{replica}"))
+        );
+        self.commit(m);
+        while let Some(to) = self.sent.iter().find(|sent| is_member(&sent.request)) {
+            self.done(to.to, is_member);
+        }
+    }
+
     /// A session that serves, with all replicas whole.
     pub fn serving(replicas: usize) -> Self {
         let mut bench = Self::new(order(replicas));
@@ -378,6 +460,13 @@ impl Bench {
 
     pub fn is_done(&self, cookie: u64) -> bool {
         self.result(cookie) == Some(&Ok(ClientAnswer::Done))
+    }
+}
+
+pub fn equal() -> Reply {
+    Reply::Hash {
+        digest: [0; 32],
+        bad: false,
     }
 }
 

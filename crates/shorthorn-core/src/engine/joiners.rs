@@ -1,0 +1,476 @@
+//! Syncing replicas of the session: reached, sealed and opened beside the members, attempt by attempt (docs/protocol.md, Resync,
+//! "A connection is a membership"; B3, B14).
+//!
+//! What is copied is `resync`, what is mirrored is `mirror`, how one becomes a member is `join`.
+
+use shorthorn_wire::REGION_BYTES;
+use shorthorn_wire::agent::{Ask, Resync, Target};
+use shorthorn_wire::message::{Open, Reply, Request, Role};
+
+use super::api::Effect;
+use super::marks::Regions;
+use super::work::Work;
+use super::{Engine, State};
+use crate::calls::Key;
+use crate::post::complaint;
+use crate::sealer::Sealer;
+use crate::{Nanos, ReplicaIndex, ReplicaSet};
+
+/// First pause after an attempt that broke; doubles up to [`PAUSE_MAX`] (B14).
+const PAUSE: Nanos = Nanos::from_millis(500);
+const PAUSE_MAX: Nanos = Nanos::from_millis(30_000);
+/// Nothing is journaled for one that can't be reached, so it may be looked for more often.
+const DIAL_PAUSE_MAX: Nanos = Nanos::from_millis(5_000);
+/// An attempt that lived so long was no flapping.
+const LASTING: Nanos = Nanos::from_millis(60_000);
+/// How often progress is told.
+const TELL: Nanos = Nanos::from_millis(500);
+
+/// Where an attempt is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Pausing, or being dialled and sealed.
+    Reaching,
+    /// An attempt broke; the record is to say so before the next.
+    Breaking,
+    /// It is opened as syncing; changes are mirrored to it.
+    Opening,
+    /// Range by range it is made equal.
+    Copying,
+    /// It has everything and is needed: what was under way before that is decided.
+    Settling,
+    /// That becomes durable.
+    Flushing,
+    /// ReplicaSynced is asked.
+    Asked,
+    /// It is in-sync by the record; all store that.
+    Telling,
+}
+
+/// A syncing replica.
+#[derive(Debug)]
+pub(super) struct Joiner {
+    pub stage: Stage,
+    /// After the next break.
+    pause: Nanos,
+    /// After the next dial that fails.
+    dial_pause: Nanos,
+    opened_at: Nanos,
+    /// Regions that may differ from the members'.
+    pub todo: Regions,
+    /// Regions that may be marked on it.
+    pub marked: Regions,
+    /// Where the search for the next region begins.
+    pub cursor: u64,
+    /// Ranges under way.
+    pub lanes: usize,
+    /// Of these, the ones that wait for mirrored changes.
+    pub waiting: Vec<Key>,
+    /// Bytes done, as told.
+    shown: u64,
+    /// Why it does not go on, for people.
+    why: Option<String>,
+}
+
+impl Joiner {
+    fn new(size: u64) -> Self {
+        Self {
+            stage: Stage::Reaching,
+            pause: PAUSE,
+            dial_pause: PAUSE,
+            opened_at: Nanos::default(),
+            todo: Regions::of(size),
+            marked: Regions::of(size),
+            cursor: 0,
+            lanes: 0,
+            waiting: Vec::new(),
+            shown: 0,
+            why: None,
+        }
+    }
+
+    /// The record may count it as in-sync: it goes only by a removal.
+    pub fn is_asked(&self) -> bool {
+        matches!(self.stage, Stage::Asked | Stage::Telling)
+    }
+
+    /// It is copied to.
+    pub fn copies(&self) -> bool {
+        matches!(self.stage, Stage::Copying | Stage::Settling)
+    }
+}
+
+impl Engine {
+    pub(super) fn joiner(&self, replica: ReplicaIndex) -> Option<&Joiner> {
+        self.joiners[replica.index()].as_deref()
+    }
+
+    pub(super) fn joiner_mut(&mut self, replica: ReplicaIndex) -> Option<&mut Joiner> {
+        self.joiners[replica.index()].as_deref_mut()
+    }
+
+    /// All syncing replicas that the session works on.
+    pub(super) fn all_joiners(&self) -> ReplicaSet {
+        let indexed = self.joiners.iter().enumerate();
+        let some = indexed.filter(|(_, joiner)| joiner.is_some());
+        some.map(|(index, _)| ReplicaIndex(index as u8)).collect()
+    }
+
+    /// The session serves: whoever is not in-sync is to be.
+    pub(super) fn start_joiners(&mut self, now: Nanos, out: &mut Vec<Effect>) {
+        // SessionOpened's commit removed them.
+        let missed = self.sealer.targets(|target| target.in_sync);
+        for replica in missed.without(self.needed).iter() {
+            let attempt = self.sealer.target(replica).attempt + 1;
+            self.sealer.set_syncing(replica, attempt);
+        }
+        let syncing = self.sealer.targets(|target| !target.in_sync);
+        for replica in syncing.without(self.given_up).iter() {
+            self.add_joiner(now, replica, Nanos::default());
+        }
+        self.dial(now, out);
+    }
+
+    fn add_joiner(&mut self, now: Nanos, replica: ReplicaIndex, pause: Nanos) {
+        let joiner = Joiner::new(self.document.size);
+        self.joiners[replica.index()] = Some(Box::new(joiner));
+        self.sealer.want_at(now + pause, replica);
+    }
+
+    /// A member was removed: it comes back with a greater attempt.
+    pub(super) fn rejoin(&mut self, now: Nanos, replica: ReplicaIndex, out: &mut Vec<Effect>) {
+        if matches!(self.state, State::Serving) && !self.given_up.contains(replica) {
+            self.add_joiner(now, replica, PAUSE);
+            self.dial(now, out);
+        }
+    }
+
+    /// The record's replicas now.
+    pub(super) fn retarget(&mut self, now: Nanos, targets: Vec<Target>, out: &mut Vec<Effect>) {
+        let mut listed = ReplicaSet::EMPTY;
+        for target in targets {
+            let known = self.sealer.find(&target.replica);
+            let Some(replica) = known.or_else(|| self.add_target(&target)) else {
+                continue;
+            };
+            listed.insert(replica);
+            self.renew(now, replica, target, out);
+        }
+        self.given_up = self.sealer.targets(|_| true).without(listed);
+        for replica in self.given_up.both(self.all_joiners()).iter() {
+            // Who may be in-sync by now is needed until the record says otherwise about that very attempt.
+            if self
+                .joiner(replica)
+                .is_some_and(|joiner| !joiner.is_asked())
+            {
+                self.let_joiner_go(now, replica, out);
+            }
+        }
+        self.dial(now, out);
+    }
+
+    /// A replica that was placed since. None: there is no room for it in this session.
+    fn add_target(&mut self, target: &Target) -> Option<ReplicaIndex> {
+        if target.in_sync {
+            return None;
+        }
+        let unused = self
+            .given_up
+            .without(self.needed)
+            .without(self.all_joiners());
+        let replica = self.sealer.add(target.clone(), unused)?;
+        if replica.index() == self.granted.len() {
+            self.granted.push(None);
+            self.reading.push(0);
+            self.joiners.push(None);
+        }
+        self.granted[replica.index()] = None;
+        if target.local {
+            self.local.insert(replica);
+        } else {
+            self.local.remove(replica);
+        }
+        Some(replica)
+    }
+
+    /// Address and attempt of one that is known. An attempt counts only for who is not needed: of the others the engine
+    /// hears by the answers to what it asks.
+    fn renew(&mut self, now: Nanos, replica: ReplicaIndex, target: Target, out: &mut Vec<Effect>) {
+        let greater = target.attempt > self.sealer.target(replica).attempt;
+        let syncing = !target.in_sync;
+        self.sealer.addresses(now, vec![target.clone()]);
+        let opening = matches!(
+            self.state,
+            State::New | State::Sealing | State::Equalising(_) | State::Syncing
+        );
+        if opening || !syncing || self.needed.contains(replica) {
+            return;
+        }
+        if greater {
+            self.let_joiner_go(now, replica, out);
+            self.sealer.set_syncing(replica, target.attempt);
+        }
+        let current = target.attempt >= self.sealer.target(replica).attempt;
+        let idle = self.joiner(replica).is_none();
+        if idle && current && matches!(self.state, State::Serving) {
+            self.add_joiner(now, replica, Nanos::default());
+        }
+    }
+
+    /// Hello, probe and seal of a joiner: as when opening, but a refusal only breaks the attempt.
+    pub(super) fn joiner_sealing(
+        &mut self,
+        now: Nanos,
+        work: Option<Work>,
+        replica: ReplicaIndex,
+        reply: Reply,
+        out: &mut Vec<Effect>,
+    ) {
+        let only = ReplicaSet::only(replica);
+        match (work, reply) {
+            (Some(Work::Hello), Reply::Done) => {
+                self.call(now, Work::Probe, only, Sealer::probe(), out);
+            }
+            (Some(Work::Probe), Reply::Standing(standing)) => match standing.failed {
+                Some(why) => {
+                    let why = format!("it failed in this boot: {why}");
+                    self.break_attempt(now, replica, &why, out);
+                }
+                None => {
+                    let seal = self.sealer.seal(replica, &self.document);
+                    self.call(now, Work::Seal, only, seal, out);
+                }
+            },
+            (Some(Work::Seal), Reply::Standing(standing)) => {
+                let marks = standing.marks.clone();
+                if self.sealer.sealed(replica, standing, out) {
+                    self.open_joiner(now, replica, &marks, out);
+                } else {
+                    self.break_attempt(now, replica, "it failed in this boot", out);
+                }
+            }
+            (_, reply) => self.break_attempt(now, replica, &complaint(&reply), out),
+        }
+    }
+
+    /// It is sealed for this attempt: from the open on every change is mirrored to it.
+    fn open_joiner(
+        &mut self,
+        now: Nanos,
+        replica: ReplicaIndex,
+        marks: &[shorthorn_wire::message::RegionRun],
+        out: &mut Vec<Effect>,
+    ) {
+        let open = Open {
+            epoch: self.order.epoch,
+            attempt: self.sealer.target(replica).attempt,
+            role: Role::Syncing,
+            document: self.document.clone(),
+        };
+        let Some(joiner) = self.joiner_mut(replica) else {
+            return;
+        };
+        joiner.stage = Stage::Opening;
+        joiner.opened_at = now;
+        joiner.todo.insert_everything();
+        joiner.marked.clear();
+        for run in marks {
+            joiner.marked.insert_run(*run);
+        }
+        (joiner.cursor, joiner.shown, joiner.why) = (0, 0, None);
+        joiner.dial_pause = PAUSE;
+        self.mirrors.insert(replica);
+        let only = ReplicaSet::only(replica);
+        self.call(now, Work::JoinOpen(replica), only, Request::Open(open), out);
+        self.tell_status(out);
+    }
+
+    /// It has opened: the copying begins.
+    pub(super) fn joiner_opened(
+        &mut self,
+        now: Nanos,
+        replica: ReplicaIndex,
+        out: &mut Vec<Effect>,
+    ) {
+        if self
+            .joiner(replica)
+            .is_some_and(|joiner| joiner.stage == Stage::Opening)
+        {
+            self.set_stage(replica, Stage::Copying);
+            self.show_progress(now);
+            self.tell_status(out);
+            self.fill_lanes(now, replica, out);
+        }
+    }
+
+    /// A dial failed: it is tried again after a pause.
+    pub(super) fn joiner_unreachable(&mut self, now: Nanos, replica: ReplicaIndex, why: String) {
+        let Some(joiner) = self.joiner_mut(replica) else {
+            return;
+        };
+        let pause = joiner.dial_pause;
+        joiner.dial_pause = (pause + pause).min(DIAL_PAUSE_MAX);
+        joiner.why = Some(why);
+        self.sealer.want_at(now + pause, replica);
+    }
+
+    /// A joiner failed before the record was asked to count it as in-sync.
+    pub(super) fn break_attempt(
+        &mut self,
+        now: Nanos,
+        replica: ReplicaIndex,
+        why: &str,
+        out: &mut Vec<Effect>,
+    ) {
+        let opened = self.mirrors.union(self.joining).contains(replica);
+        self.set_stage(replica, Stage::Breaking);
+        self.detach_joiner(now, replica, out);
+        let target = self.sealer.target(replica);
+        let ask = Ask::ReplicaLost {
+            epoch: self.order.epoch,
+            replica: target.replica.clone(),
+            attempt: target.attempt,
+            witness: String::new(),
+            why: why.to_owned(),
+        };
+        let Some(joiner) = self.joiner_mut(replica) else {
+            return;
+        };
+        joiner.why = Some(why.to_owned());
+        if opened {
+            self.asks.ask(ask, out);
+        } else {
+            self.pause_joiner(now, replica);
+        }
+        self.tell_status(out);
+    }
+
+    /// The next attempt begins after a pause.
+    fn pause_joiner(&mut self, now: Nanos, replica: ReplicaIndex) {
+        let Some(joiner) = self.joiner_mut(replica) else {
+            return;
+        };
+        if joiner.opened_at > Nanos::default() && now - joiner.opened_at > LASTING {
+            joiner.pause = PAUSE;
+        }
+        let pause = joiner.pause;
+        joiner.pause = (pause + pause).min(PAUSE_MAX);
+        joiner.stage = Stage::Reaching;
+        let seconds = pause.0.div_ceil(1_000_000_000);
+        let why = joiner.why.take().unwrap_or_default();
+        joiner.why = Some(format!("next attempt in {seconds} s: {why}"));
+        self.sealer.want_at(now + pause, replica);
+    }
+
+    /// The record has heard of a broken attempt, or refuses to.
+    pub(super) fn attempt_broken(
+        &mut self,
+        now: Nanos,
+        replica: ReplicaIndex,
+        attempt: u64,
+        refused: Option<String>,
+        out: &mut Vec<Effect>,
+    ) {
+        let breaking = self
+            .joiner(replica)
+            .is_some_and(|joiner| joiner.stage == Stage::Breaking);
+        if !breaking || self.sealer.target(replica).attempt != attempt {
+            return;
+        }
+        if refused.is_some() {
+            // It knows something else of it; the next list of targets says what.
+            self.joiners[replica.index()] = None;
+        } else {
+            self.sealer.set_syncing(replica, attempt + 1);
+            self.pause_joiner(now, replica);
+        }
+        self.dial(now, out);
+    }
+
+    /// Nothing of this session goes to it any more; what waited only for it goes on.
+    fn detach_joiner(&mut self, now: Nanos, replica: ReplicaIndex, out: &mut Vec<Effect>) {
+        self.sealer.hang_up(ReplicaSet::only(replica), out);
+        self.mirrors.remove(replica);
+        self.joining.remove(replica);
+        self.untold.remove(replica);
+        self.needed.remove(replica);
+        self.pinging.remove(replica);
+        self.end_lanes(now, replica, out);
+        self.release(now, replica, out);
+    }
+
+    /// The record has given it up, or the session needs no joiners any more.
+    pub(super) fn let_joiner_go(
+        &mut self,
+        now: Nanos,
+        replica: ReplicaIndex,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.joiners[replica.index()].take().is_some() {
+            self.detach_joiner(now, replica, out);
+            self.asks
+                .forget_replica(&self.sealer.target(replica).replica);
+        }
+    }
+
+    /// The session closes: only who may be in-sync already is waited for.
+    pub(super) fn forget_joiners(&mut self, now: Nanos, out: &mut Vec<Effect>) {
+        for replica in self.all_joiners().iter() {
+            if self
+                .joiner(replica)
+                .is_some_and(|joiner| !joiner.is_asked())
+            {
+                self.let_joiner_go(now, replica, out);
+            }
+        }
+    }
+
+    /// Progress is told only so often.
+    pub(super) fn show_progress(&mut self, now: Nanos) {
+        let copying = self
+            .joiners
+            .iter_mut()
+            .flatten()
+            .filter(|joiner| joiner.copies());
+        self.progress = None;
+        for joiner in copying {
+            joiner.shown = joiner.todo.missing() * REGION_BYTES;
+            self.progress = Some(now + TELL);
+        }
+    }
+
+    pub(super) fn resyncs(&self) -> Vec<Resync> {
+        let total = self.document.size;
+        let mut resyncs = Vec::new();
+        for replica in self.all_joiners().iter() {
+            let (Some(joiner), target) = (self.joiner(replica), self.sealer.target(replica)) else {
+                continue;
+            };
+            let waits_for = match joiner.stage {
+                Stage::Reaching if joiner.why.is_some() => joiner.why.clone(),
+                Stage::Reaching => Some(self.sealer.explain(ReplicaSet::only(replica))),
+                Stage::Breaking => {
+                    let why = joiner.why.clone().unwrap_or_default();
+                    Some(format!(
+                        "the record's answer to the end of an attempt: {why}"
+                    ))
+                }
+                Stage::Asked => Some("the record's answer to ReplicaSynced".to_owned()),
+                _ => None,
+            };
+            let whole = joiner.is_asked() || joiner.stage == Stage::Flushing;
+            resyncs.push(Resync {
+                replica: target.replica.clone(),
+                attempt: target.attempt,
+                done: if whole {
+                    total
+                } else {
+                    joiner.shown.min(total)
+                },
+                total,
+                waits_for,
+            });
+        }
+        resyncs
+    }
+}
