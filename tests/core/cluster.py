@@ -127,6 +127,7 @@ class Cluster:
         self.copies_fail = False
         self.resyncs_take = False
         self.now_s = 0.0
+        self.failed_at: dict[TaskId, float] = {}
         self.away_since: dict[NodeName, float] = {}
         self._next = 0
         for i in range(1, count + 1):
@@ -522,6 +523,11 @@ def _run_task(cluster: Cluster, machine: Machine, order: RunTask) -> None:
         state = TaskState.FINISHED
     else:
         cluster.seal(volume, task.epoch, [r.id for r in taking_part])
+    if state is TaskState.FAILED:
+        since = cluster.failed_at.setdefault(task.id, cluster.now_s)
+    else:
+        since = cluster.now_s
+        cluster.failed_at.pop(task.id, None)
     machine.tasks[task.id] = TaskSighting(
         task=task.id,
         volume=volume.uid,
@@ -529,6 +535,7 @@ def _run_task(cluster: Cluster, machine: Machine, order: RunTask) -> None:
         state=state,
         sealed=tuple(r.id for r in taking_part),
         why="" if state is not TaskState.FAILED else "a replica does not answer",
+        for_s=cluster.now_s - since,
     )
 
 

@@ -8,10 +8,12 @@ from shorthorn.core.lifecycle.events import (
     ReplicaPlaced,
     Settled,
     SettleStarted,
+    SpecChanged,
     TaskEnded,
 )
 from shorthorn.core.model.ids import NodeName
 from shorthorn.core.model.order import RunTask
+from shorthorn.core.model.volume import Spec
 from shorthorn.core.planning.eviction import eviction_report
 from tests.core.cluster import Cluster
 from tests.core.test_plan import damage
@@ -172,3 +174,25 @@ def test_a_deletion_says_what_a_dead_node_still_holds() -> None:
         "waits for the folder of replica r3 on n3 to go: n3 was declared dead; "
         "the record goes when it returns or is removed, the name is free already"
     )
+
+
+def test_a_copy_from_a_node_that_was_declared_dead_meanwhile_begins_again_from_another() -> None:
+    cluster = Cluster(4)
+    cluster.create("v1", 2)
+    cluster.rest()
+    cluster.apply("v1", SpecChanged(spec=Spec(replicas=3)))
+    for _ in range(5):
+        if cluster.volume("v1").tasks:
+            break
+        step(cluster)
+        cluster.carry_out(cluster.plan())
+    [task] = cluster.volume("v1").tasks
+    assert task.source == "r1"
+    cluster.down("n1")
+    cluster.node_event("n1", DEAD)
+    [end] = planned(cluster, TaskEnded)
+    assert isinstance(end, TaskEnded)
+    assert end.why == "n1 was declared dead"
+    cluster.rest()
+    assert cluster.line("v1") == "v1: detached healthy; replicas n2 n3 n4"
+    assert cluster.waits() == []

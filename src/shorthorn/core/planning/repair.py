@@ -19,6 +19,7 @@ from shorthorn.core.planning.looking import (
     keepers,
     present,
     wait,
+    why_lost,
     why_must_go,
     why_replaced,
 )
@@ -51,8 +52,13 @@ def plan_repair(world: World, volume: Volume, want: int, new_id: NewId) -> Plan:
 def plan_copying(world: World, volume: Volume, task: Task, want: int, new_id: NewId) -> Plan:
     """Follow a copy under way; after a failure the next ready replica has its turn, from the next source."""
     target = volume.replica(task.target) if task.target else None
+    source = volume.replica(task.source) if task.source else None
     void = ""
-    if target is None or target.phase is not ReplicaPhase.SYNCING:
+    if source is None or source.phase is not ReplicaPhase.IN_SYNC:
+        void = "its source is gone"
+    elif why := why_lost(world, source):
+        void = why
+    elif target is None or target.phase is not ReplicaPhase.SYNCING:
         void = "its target is gone"
     elif why := why_must_go(world, target):
         void = why
