@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.volumes import Volumes, history, reasons, state
+from tests.integration.volumes import Volumes, history, membership, reasons, state
 from tests.support.apart import ApartCluster
 from tests.support.nbd import BLOCK, NbdClient, NbdError, socket_of
 from tests.support.register_clients import RegisterClients, slots
@@ -78,13 +78,6 @@ def fill(cluster: ApartCluster, *nodes: str) -> None:
 def empty(cluster: ApartCluster, *nodes: str) -> None:
     for node in nodes:
         ballast(cluster, node).unlink(missing_ok=True)
-
-
-def membership(cluster: ApartCluster, name: str) -> tuple[object, ...]:
-    """Who is in-sync, by which attempt, in which session."""
-    volume = cluster.volume(name)
-    replicas = tuple((r["id"], r["phase"], r["attempt"]) for r in volume["replicas"])
-    return replicas, volume["m"], volume["epoch"]
 
 
 def paused_for_space(cluster: ApartCluster, name: str, clients: RegisterClients) -> None:

@@ -73,3 +73,10 @@ def reasons(cluster: Cluster, name: str) -> str:
     """What is said of its state and of what is held back, in one line."""
     explained: dict[str, Any] = cluster.get(f"/v1/volumes/{name}/explain")
     return "; ".join((*explained["reasons"], *explained["waits"]))
+
+
+def membership(cluster: Cluster, name: str) -> tuple[object, ...]:
+    """Who is in-sync, by which attempt, in which session."""
+    volume = cluster.volume(name)
+    replicas = tuple((r["id"], r["phase"], r["attempt"]) for r in volume["replicas"])
+    return replicas, volume["m"], volume["epoch"]
