@@ -20,6 +20,17 @@ fn holds(seeds: u64, chances: &Chances) -> Stats {
 fn worlds_hold(seeds: u64, chances: impl Fn(u64) -> Chances) -> Stats {
     let from = number("SEEDS_FROM").unwrap_or(0);
     let seeds = number("SEEDS").unwrap_or(seeds);
+    if number("EACH").is_some() {
+        for seed in from..from + seeds {
+            let before = std::time::Instant::now();
+            let ended = match world::run_worlds(seed..seed + 1, &chances) {
+                Ok(stats) => format!("whole after {} ms", stats.whole_after_ms),
+                Err((_, violation, _)) => violation.0.replace('\n', "; "),
+            };
+            let took = before.elapsed().as_millis();
+            println!("seed {seed} took {took} ms: {ended}");
+        }
+    }
     let tail = number("TAIL").unwrap_or(80) as usize;
     match world::run_worlds(from..from + seeds, chances) {
         Ok(stats) => {

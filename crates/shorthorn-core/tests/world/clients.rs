@@ -67,8 +67,8 @@ impl World {
         for block in blocks.clone() {
             match kind {
                 ClientOp::Write { .. } | ClientOp::Zero { .. } if over => {}
-                ClientOp::Write { .. } => self.register(block).write(op, op),
-                ClientOp::Zero { .. } => self.register(block).write(op, 0),
+                ClientOp::Write { .. } => self.register(block).write(op, op, fua),
+                ClientOp::Zero { .. } => self.register(block).write(op, 0, fua),
                 ClientOp::Flush => self.register(block).flush(op),
                 _ => self.register(block).look(op),
             }
@@ -150,8 +150,8 @@ impl World {
                 }
                 (ClientOp::Read | ClientOp::Flush, Err(_)) => register.forget(op),
                 (ClientOp::Flush, Ok(_)) => register.flushed(op),
-                (ClientOp::Write { fua, .. } | ClientOp::Zero { fua, .. }, Ok(_)) => {
-                    register.written(op, *fua);
+                (ClientOp::Write { .. } | ClientOp::Zero { .. }, Ok(_)) => {
+                    register.written(op);
                     self.judge(*block, || format!("write {op} was answered, and can't be"))?;
                 }
                 (_, Err(_)) => {

@@ -190,6 +190,7 @@ impl World {
                 self.lose_power(node);
             }
             self.nodes[node].sync_fails = false;
+            self.nodes[node].full = false;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Judges what clients saw, block by block: a strictly linearizable register, with what a power loss may take back.
 //!
-//! For each block all histories that fit are kept, as the set of states that the block may be in. It is empty when, and
-//! only when, what clients saw is impossible. After the protocol model's monitor (docs/protocol.md, section 5), made for
+//! For each block all histories that fit are kept, as the set of states that the block may be in, without those that allow
+//! nothing that another doesn't. It is empty when, and only when, what clients saw is impossible. After the protocol model's monitor (docs/protocol.md, section 5), made for
 //! operations that overlap.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,22 +14,40 @@ pub type Op = u64;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Config {
     value: Value,
-    /// Writes that may still take effect.
-    pending: BTreeMap<Op, Value>,
+    /// Writes that may still take effect; true: on disk before they are answered.
+    pending: BTreeMap<Op, (Value, bool)>,
     /// Writes that took effect and are not answered.
     landed: BTreeSet<Op>,
     /// May be left after a power loss of all copies.
     left: BTreeSet<Value>,
     /// Values since a read was called: any of them may be its answer.
     seen: BTreeMap<Op, BTreeSet<Value>>,
-    /// Values since a flush was called, or since a write took effect: any of them may be on disk by its answer.
+    /// Values since a flush was called, or since a write that goes to disk took effect: any of them may be on disk by its
+    /// answer.
     since: BTreeMap<Op, BTreeSet<Value>>,
 }
 
 impl Config {
+    /// Nothing that may follow the other can't follow this one: they differ in what may be read, or left by a power loss,
+    /// and this one allows more.
+    fn allows_all_of(&self, other: &Self) -> bool {
+        let wider = |ours: &BTreeMap<Op, BTreeSet<Value>>,
+                     theirs: &BTreeMap<Op, BTreeSet<Value>>| {
+            ours.len() == theirs.len()
+                && ours.iter().all(|(op, values)| {
+                    theirs
+                        .get(op)
+                        .is_some_and(|known| values.is_superset(known))
+                })
+        };
+        self.left.is_superset(&other.left)
+            && wider(&self.seen, &other.seen)
+            && wider(&self.since, &other.since)
+    }
+
     fn land(&self, op: Op) -> Self {
         let mut next = self.clone();
-        if let Some(value) = next.pending.remove(&op) {
+        if let Some((value, fua)) = next.pending.remove(&op) {
             next.value = value;
             next.landed.insert(op);
             next.left.insert(value);
@@ -37,11 +55,16 @@ impl Config {
             for values in watchers {
                 values.insert(value);
             }
-            next.since.insert(op, BTreeSet::from([value]));
+            if fua {
+                next.since.insert(op, BTreeSet::from([value]));
+            }
         }
         next
     }
 }
+
+/// What two histories must have in common to be compared: value, pending and landed writes.
+type State = (Value, BTreeMap<Op, (Value, bool)>, BTreeSet<Op>);
 
 /// All histories of one block.
 #[derive(Debug)]
@@ -83,13 +106,22 @@ impl Register {
         } else {
             self.configs.clone()
         };
-        self.configs = from.into_iter().flat_map(change).collect();
+        let mut kept: BTreeMap<State, Vec<Config>> = BTreeMap::new();
+        for config in from.into_iter().flat_map(change) {
+            let state = (config.value, config.pending.clone(), config.landed.clone());
+            let alike = kept.entry(state).or_default();
+            if !alike.iter().any(|known| known.allows_all_of(&config)) {
+                alike.retain(|known| !config.allows_all_of(known));
+                alike.push(config);
+            }
+        }
+        self.configs = kept.into_values().flatten().collect();
     }
 
     /// A write is called.
-    pub fn write(&mut self, op: Op, value: Value) {
+    pub fn write(&mut self, op: Op, value: Value, fua: bool) {
         self.map(false, |mut config| {
-            config.pending.insert(op, value);
+            config.pending.insert(op, (value, fua));
             vec![config]
         });
     }
@@ -111,13 +143,13 @@ impl Register {
     }
 
     /// A write was answered: it has taken effect.
-    pub fn written(&mut self, op: Op, fua: bool) {
+    pub fn written(&mut self, op: Op) {
         self.map(true, |mut config| {
             if !config.landed.remove(&op) {
                 return vec![];
             }
             let since = config.since.remove(&op);
-            if let Some(since) = since.filter(|_| fua) {
+            if let Some(since) = since {
                 config.left = since;
             }
             vec![config]
@@ -128,7 +160,7 @@ impl Register {
     /// and be left there until a later flush.
     pub fn refused(&mut self, op: Op) {
         self.map(true, |mut config| {
-            let Some(value) = config.pending.remove(&op) else {
+            let Some((value, _)) = config.pending.remove(&op) else {
                 return vec![];
             };
             config.left.insert(value);

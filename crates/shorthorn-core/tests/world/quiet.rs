@@ -9,7 +9,7 @@ use super::record::Phase;
 use super::{Violation, World};
 
 /// Everything becomes whole within this: pauses between attempts are longest here.
-const WHOLE: Nanos = Nanos::from_millis(120_000);
+const WHOLE: Nanos = Nanos::from_millis(60_000);
 /// Steps are shorter now: the machine is not busy.
 const STEPS: usize = 3_000_000;
 /// Writes that are acknowledged before everything counts as whole.

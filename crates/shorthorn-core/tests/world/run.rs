@@ -74,9 +74,10 @@ impl World {
                 let until = self.asleep[actor.node].max(actor.paused);
                 actor.wake.map(|wake| wake.max(until))
             });
-            if let Some(moment) = wakes.chain(self.next_relief()).min() {
-                self.now = self.now.max(moment);
-            }
+            let moment = wakes.chain(self.next_relief()).min();
+            // Not in one leap: programs start, and people do something, between two timers.
+            let leap = self.now + Nanos::from_millis(if self.quiet { 10 } else { 1000 });
+            self.now = moment.unwrap_or(leap).clamp(self.now, leap);
             next = self.possible_steps();
         }
         if next.is_empty() {
@@ -139,8 +140,8 @@ impl World {
                 self.steps_of(id, &mut next);
             }
         }
-        // An engine that is not told to stop has time for its own work, once faults are over.
-        let calls = !self.quiet || self.rng.one_in(4);
+        // Once faults are over, engines have time for their own work.
+        let calls = !self.quiet || next.is_empty() || self.rng.one_in(4);
         if calls && self.actors.values().any(|actor| actor.serving) {
             for (index, client) in self.clients.iter().enumerate() {
                 if client.is_none() {
