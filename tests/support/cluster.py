@@ -201,8 +201,8 @@ class Cluster:
         return sorted(found)
 
     def of_node(self, name: str) -> list[int]:
-        """Every process of a node: agent, engines, replica programs."""
-        return self.pids(rf"--name {name} |nodes/{name}/")
+        """Every program of a node: agent, engines, replica programs. Not its clients, whose paths name it, too."""
+        return self.pids(rf"shorthorn node .*--name {name} |shorthorn-(engine|replica) .*nodes/{name}/")
 
     def kill(self, pattern: str, number: signal.Signals = signal.SIGKILL) -> list[int]:
         """Signal every process of this cluster whose command line matches; there must be one. Their pids."""
