@@ -119,6 +119,13 @@ impl<W> Calls<W> {
         keyed.filter_map(|(index, place)| Some((Key(index as u16), place.call.as_ref()?)))
     }
 
+    /// The same, to change them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Call<W>> {
+        self.places
+            .iter_mut()
+            .filter_map(|place| place.call.as_mut())
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.places.len() - self.free.len()

@@ -55,8 +55,12 @@ fn to_r2() -> CopyWork {
 
 impl Bench {
     fn new(work: CopyWork) -> Self {
+        Self::with(order(work))
+    }
+
+    fn with(order: CopyOrder) -> Self {
         let mut bench = Self {
-            copier: Copier::new(order(work), "k1".to_owned()).expect("a legal order"),
+            copier: Copier::new(order, "k1".to_owned()).expect("a legal order"),
             now: Nanos::from_millis(1),
             sent: vec![],
             dialled: vec![],
@@ -316,4 +320,41 @@ fn orders_that_make_no_sense_are_refused() {
     twice.targets[1].replica = "r0".to_owned();
     let twice = Copier::new(twice, "k1".to_owned()).err();
     assert_eq!(twice, Some(BadOrder::Twice("r0".to_owned())));
+}
+
+/// docs/protocol.md, Settle: r1 is on a node declared dead.
+#[test]
+fn a_settle_goes_without_a_member_only_if_a_sealed_one_is_not_torn() {
+    let without = || CopyOrder {
+        without: vec!["r1".to_owned()],
+        ..order(CopyWork::Settle)
+    };
+    let mut bench = Bench::with(without());
+    bench.seal(0, marked(true, 1));
+    let why = bench.failed.expect("it may have lost what r1 has");
+    assert!(why.contains("lost power"), "{why}");
+
+    for standing in [
+        marked(false, 1),
+        Standing {
+            torn: true,
+            ..standing()
+        },
+    ] {
+        let mut bench = Bench::with(without());
+        assert_eq!(bench.dialled, [0], "r1 is not waited for");
+        bench.seal(0, standing);
+        assert_eq!(bench.failed, None);
+        assert!(!bench.sent.is_empty(), "it goes on");
+    }
+}
+
+#[test]
+fn a_settle_without_anybody_is_no_order() {
+    let order = CopyOrder {
+        without: vec!["r0".to_owned(), "r1".to_owned()],
+        ..order(CopyWork::Settle)
+    };
+    let refused = Copier::new(order, "k1".to_owned()).err();
+    assert_eq!(refused, Some(BadOrder::NoTarget));
 }

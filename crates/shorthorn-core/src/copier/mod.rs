@@ -97,7 +97,10 @@ impl Copier {
         };
         let sealer = Sealer::new(identity, order.targets.clone());
         let wanted = match &order.work {
-            CopyWork::Settle => sealer.targets(|target| target.in_sync),
+            CopyWork::Settle => {
+                let without = |target: &Target| order.without.contains(&target.replica);
+                sealer.targets(|target| target.in_sync && !without(target))
+            }
             CopyWork::Move { source, target } => {
                 let source = sealer.find(source).ok_or(BadOrder::NoTarget)?;
                 let target = sealer.find(target).ok_or(BadOrder::NoTarget)?;
@@ -108,6 +111,9 @@ impl Copier {
                 ReplicaSet::from_iter([source, target])
             }
         };
+        if wanted.is_empty() {
+            return Err(BadOrder::NoTarget);
+        }
         Ok(Self {
             m: order.document.m,
             state: State::New,

@@ -18,6 +18,11 @@ impl Copier {
         let roles = match &self.order.work {
             CopyWork::Settle => {
                 self.runs = self.marked(self.wanted);
+                if self.loses_what_is_away() {
+                    let why = "all replicas that can be reached lost power, and regions are marked: only one on a node \
+                               declared dead may hold what was flushed last; bring it back, or accept the loss";
+                    return self.fail(why.to_owned(), out);
+                }
                 let local = self.sealer.targets(|target| target.local);
                 Roles::choose(self.wanted, self.sealer.all_torn(), local)
             }
@@ -50,6 +55,13 @@ impl Copier {
         if finished {
             self.sync(now, State::Syncing, out);
         }
+    }
+
+    /// A settle goes without a member on a node declared dead only if one that is sealed isn't torn (docs/protocol.md,
+    /// Settle). Where nothing is marked nothing is lost.
+    fn loses_what_is_away(&self) -> bool {
+        let torn = self.sealer.all_torn() == self.wanted;
+        !self.order.without.is_empty() && torn && !self.runs.is_empty()
     }
 
     /// All regions that are marked on any of these, inside the volume, in order and joined.

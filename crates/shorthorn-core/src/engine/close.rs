@@ -4,6 +4,7 @@ use shorthorn_wire::agent::Ask;
 use shorthorn_wire::message::Request;
 
 use super::api::Effect;
+use super::space::Space;
 use super::work::Work;
 use super::{Engine, State};
 use crate::{Nanos, ReplicaSet};
@@ -43,6 +44,7 @@ impl Engine {
         self.enter(State::Draining);
         self.forget_leaves();
         self.forget_joiners(now, out);
+        self.end_all_parked(now, |_| true, out);
         self.drained(now, out);
         self.tell_status(out);
     }
@@ -118,6 +120,7 @@ impl Engine {
         self.calls.clear();
         self.awaiting.clear();
         self.unread.clear();
+        self.space = Space::default();
         self.joiners.fill_with(|| None);
         self.mirrors = ReplicaSet::EMPTY;
         (self.mirrored, self.mirrored_bytes) = (0, 0);

@@ -152,6 +152,9 @@ impl Engine {
         };
         let Some(length) = next else {
             let result = mend.result.clone();
+            if result == Err(ClientError::NoSpace) {
+                return self.no_space(now, key, sources, out);
+            }
             return self.finish(now, key, result, out);
         };
         mend.length = length;
@@ -250,7 +253,7 @@ impl Engine {
         }
     }
 
-    fn client_mut(&mut self, key: Key) -> Option<&mut ClientCall> {
+    pub(super) fn client_mut(&mut self, key: Key) -> Option<&mut ClientCall> {
         match &mut self.calls.get_mut(key)?.work {
             Work::Client(call) => Some(call),
             _ => None,

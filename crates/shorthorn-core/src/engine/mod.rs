@@ -5,7 +5,7 @@
 //! when nobody is left to go on with. See [`Event`] for how a program drives it.
 //!
 //! One struct owns all state; each file here is one of its concerns, in the order of a session's life: `open`, `requests`
-//! (with `reads`, `grants`, `strict`, `mend`, `repair`), `marks`, `removal`,
+//! (with `reads`, `grants`, `strict`, `mend`, `space`, `repair`), `marks`, `removal`,
 //! `joiners` (with `mirror`, `resync`, `join`), `close`. `silence` and `timer` are about time alone.
 
 mod api;
@@ -25,6 +25,7 @@ mod replies;
 mod requests;
 mod resync;
 mod silence;
+mod space;
 mod status;
 mod strict;
 mod timer;
@@ -50,6 +51,7 @@ use asks::Asks;
 use joiners::{Joiner, Stage};
 use marks::Marks;
 use removal::Removals;
+use space::Space;
 use strict::Rounds;
 use work::Work;
 
@@ -139,6 +141,8 @@ pub struct Engine {
     awaiting: Vec<Key>,
     /// For each target: reads under way.
     reading: Vec<u32>,
+    /// Changes that wait for it.
+    space: Space,
 
     client_calls: usize,
     in_flight_bytes: u64,
@@ -206,6 +210,7 @@ impl Engine {
             rounds: Rounds::default(),
             awaiting: Vec::new(),
             reading: vec![0; targets],
+            space: Space::default(),
             client_calls: 0,
             in_flight_bytes: 0,
             repairs: 0,

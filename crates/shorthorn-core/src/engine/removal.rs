@@ -411,6 +411,7 @@ impl Engine {
         let attempt = self.sealer.target(replica).attempt + 1;
         self.sealer.set_syncing(replica, attempt);
         self.release(now, replica, out);
+        self.space_may_be_there(now);
         if !ordered {
             self.rejoin(now, replica, out);
         }

@@ -27,7 +27,7 @@ impl Engine {
     /// [`ClientError::NotServing`] in the end.
     pub fn can_take(&self) -> bool {
         let room = self.client_calls < REQUESTS_MAX && self.in_flight_bytes < REQUEST_BYTES_MAX;
-        room && self.mirrors_keep_up()
+        room && self.mirrors_keep_up() && self.space.has_room()
     }
 
     /// Bytes of reads and writes that are not decided yet.
@@ -66,6 +66,8 @@ impl Engine {
             payload,
             again: false,
             mirrors: ReplicaSet::EMPTY,
+            refused: None,
+            gone: false,
             mixed: false,
             step: Step::Queued(op),
         };
@@ -238,7 +240,7 @@ impl Engine {
             return;
         };
         match &client.step {
-            Step::Queued(_) => {}
+            Step::Queued(_) | Step::Parked(_) => {}
             Step::Flush => self.finish(now, key, Ok(ClientAnswer::Done), out),
             Step::Change(change) => {
                 let tally = change.tally;
@@ -276,6 +278,7 @@ impl Engine {
         if !call.mirrors.is_empty() {
             self.mirrored_decided(now, call.mirrors, spoilt, out);
         }
+        self.tried(now, key, out);
         self.drained(now, out);
     }
 
@@ -296,6 +299,12 @@ impl Engine {
 
     /// What the client sent and was not begun is forgotten.
     pub(super) fn client_gone(&mut self, now: Nanos, gone: ClientId, out: &mut Vec<Effect>) {
+        for call in self.calls.iter_mut() {
+            if let Work::Client(call) = &mut call.work {
+                call.gone |= call.client == gone;
+            }
+        }
+        self.end_all_parked(now, |call| call.client == gone, out);
         let queued = self.calls.iter().filter(|(_, call)| match &call.work {
             Work::Client(call) => call.client == gone && matches!(call.step, Step::Queued(_)),
             _ => false,
@@ -314,6 +323,7 @@ impl Engine {
             }
             self.unread.retain(|unread| *unread != key);
             self.leave_range(now, key, out);
+            self.tried(now, key, out);
         }
         self.drained(now, out);
     }

@@ -48,6 +48,7 @@ impl Engine {
             {
                 removal
             }
+            State::Serving => self.space_waits_for(),
             State::Sealing => Some(self.sealer.explain(self.missing())),
             State::Opening => Some("the record's answer to SessionOpened".to_owned()),
             State::Broken => Some(

@@ -21,6 +21,9 @@ impl Engine {
         if due(self.held) {
             self.hold_over(now, out);
         }
+        if due(self.space.moment) {
+            self.space_due(now, out);
+        }
         if due(self.progress) {
             self.show_progress(now);
         }
@@ -41,15 +44,16 @@ impl Engine {
         }
     }
 
-    fn joiners_moment(&self) -> Option<Nanos> {
-        earlier(self.sealer.next_dial(), earlier(self.held, self.progress))
+    fn serving_moment(&self) -> Option<Nanos> {
+        let joiners = earlier(self.sealer.next_dial(), earlier(self.held, self.progress));
+        earlier(joiners, self.space.moment)
     }
 
     fn next_moment(&self) -> Option<Nanos> {
         let state = match self.state {
             State::Over => return None,
             State::Sealing => earlier(self.grace, self.sealer.next_dial()),
-            State::Serving => earlier(self.marks.next(), self.joiners_moment()),
+            State::Serving => earlier(self.marks.next(), self.serving_moment()),
             State::Broken => self.marks.next(),
             _ => None,
         };

@@ -6,7 +6,7 @@ use shorthorn_wire::message::{Blocks, Extent};
 
 use super::api::{ClientAnswer, ClientError, ClientId, ClientOp};
 use super::mend::{Piece, Tally};
-use crate::{ReplicaIndex, ReplicaSet};
+use crate::{Nanos, ReplicaIndex, ReplicaSet};
 
 /// Everything that an engine asks replicas for.
 #[derive(Debug)]
@@ -110,6 +110,10 @@ pub(super) struct ClientCall {
     pub again: bool,
     /// Syncing replicas that a change was mirrored to.
     pub mirrors: ReplicaSet,
+    /// A replica had no space for it, first then.
+    pub refused: Option<Nanos>,
+    /// Its client is gone.
+    pub gone: bool,
     /// Some member did not apply the change as it was sent.
     pub mixed: bool,
     pub step: Step,
@@ -125,6 +129,8 @@ pub(super) enum Step {
     Change(Change),
     /// A change that only some applied is made whole.
     Mend(Mend),
+    /// A change of which nothing was left waits for space.
+    Parked(ClientOp),
     Flush,
 }
 

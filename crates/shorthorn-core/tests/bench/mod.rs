@@ -80,7 +80,7 @@ pub fn order(replicas: usize) -> SessionOrder {
         grant_ms: 2000,
         silence_ms: 4000,
         close_ms: 10_000,
-        space_wait_ms: None,
+        space_wait_ms: Some(0),
         strict_reads: false,
     }
 }
