@@ -185,7 +185,7 @@ impl Connection<'_> {
                 }
             }
             drop(inner);
-            replies.flush();
+            replies.flush(Some(conn));
             if !ready {
                 return Ok(false);
             }

@@ -123,7 +123,7 @@ impl Fence {
             }
             inner.leave_inside(slot, conn)
         };
-        replies.flush();
+        replies.flush(None);
         sealed.map(|()| since)
     }
 
@@ -148,7 +148,7 @@ impl Fence {
             sent
         };
         // What others are told of it, the ended engine above all.
-        sent.flush();
+        sent.flush(None);
         for reply in replies {
             match reply {
                 Reply::Done => {}

@@ -75,10 +75,16 @@ pub struct Fenced {
 pub struct Replies(Vec<Arc<Outbox>>);
 
 impl Replies {
-    /// Sends them, without any lock. Who can't be reached notices that itself.
-    pub fn flush(&mut self) {
+    /// Sends them, without any lock: those of `own` are waited for, by its own thread. Who can't be reached notices that
+    /// itself.
+    pub fn flush(&mut self, own: Option<ConnId>) {
         for outbox in self.0.drain(..) {
-            if let Err(error) = outbox.flush() {
+            let flushed = if own == Some(outbox.conn) {
+                outbox.flush()
+            } else {
+                outbox.flush_aside()
+            };
+            if let Err(error) = flushed {
                 log::info(
                     "a reply could not be sent",
                     &[("conn", &outbox.conn.0), ("why", &error)],
@@ -195,7 +201,7 @@ impl Slot {
             }
             inner.deliver(self, Event::Ended { conn })
         };
-        replies.flush();
+        replies.flush(None);
     }
 
     /// Ends all connections and delivers nothing any more.
@@ -254,8 +260,8 @@ impl Inner {
                         );
                         self.inside.remove(&conn);
                         if let Some(outbox) = self.outboxes.remove(&conn) {
+                            // Its own thread sends what is queued before it goes.
                             outbox.end_requests();
-                            replies.push(&outbox);
                         }
                     }
                 }

@@ -36,6 +36,6 @@ fn run(jobs: &Receiver<Job>, slot: &Weak<Slot>) {
             .map_or_else(disk_work::failed, |()| Outcome::Done);
         let Some(slot) = slot.upgrade() else { return };
         let mut replies = slot.lock().deliver(&slot, Event::Done { token, outcome });
-        replies.flush();
+        replies.flush(None);
     }
 }

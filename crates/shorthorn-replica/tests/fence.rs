@@ -330,3 +330,32 @@ fn a_replica_that_is_deleted_meanwhile_holds_no_fence() {
         assert_eq!(answer.is_ok(), id == 91, "{id}: {answer:?}");
     }
 }
+
+/// The engine that is fenced may be stopped, with its host's buffers full of answers: nobody waits for it to read them.
+#[test]
+fn an_engine_that_reads_nothing_does_not_hold_up_its_fence() {
+    let disk = Disk::new("disk-1");
+    let mut program = with_replica(&disk);
+    let mut old = program.opened("r1", 5, 2);
+    let length = shorthorn_wire::PAYLOAD_BYTES_MAX;
+    old.write(1, 0, 7, length as usize);
+    // One that is answered by the thread that syncs, and more than any buffers hold.
+    old.tell(&Request::Flush { seq: 1 });
+    old.tell(&Request::Read { offset: 0, length });
+    old.tell(&Request::Read { offset: 0, length });
+    // Until nothing moves any more: the buffers of both sides are full.
+    let mut seen = 0;
+    until("the buffers are full", || {
+        thread::sleep(Duration::from_millis(200));
+        let waiting = rustix::io::ioctl_fionread(&old.stream).expect("a number");
+        (waiting > 0 && std::mem::replace(&mut seen, waiting) == waiting).then_some(())
+    });
+    let started = Instant::now();
+    let fence = |id| fence(id, 6, 1, 3, Duration::ZERO);
+    program.order(fence).expect("held");
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
+}
