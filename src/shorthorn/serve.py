@@ -17,6 +17,7 @@ from shorthorn.agent.files import FileLock
 from shorthorn.control.control import Control
 from shorthorn.errors import Invalid, NotNow, Unavailable
 from shorthorn.faces.api.app import build_app
+from shorthorn.faces.api.protocol import BoundedProtocol
 from shorthorn.ports.clock import SystemClock
 from shorthorn.ports.ids import RandomIds
 from shorthorn.store import SqliteStore
@@ -56,6 +57,8 @@ async def run_server(options: ServerOptions) -> None:
             app = build_app(control, VERSION, insecure_network=options.insecure_network)
             config = uvicorn.Config(
                 app,
+                http=BoundedProtocol,
+                ws="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,
