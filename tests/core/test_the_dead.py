@@ -196,3 +196,19 @@ def test_a_copy_from_a_node_that_was_declared_dead_meanwhile_begins_again_from_a
     cluster.rest()
     assert cluster.line("v1") == "v1: detached healthy; replicas n2 n3 n4"
     assert cluster.waits() == []
+
+
+def test_a_consumer_on_a_dead_node_holds_up_no_maintenance() -> None:
+    """Found by the property: an eviction waited for ever for a copy of a volume that was held by the dead."""
+    cluster = Cluster(5)
+    cluster.create("v1")
+    cluster.rest()
+    cluster.down("n5")
+    assert not cluster.attach("v1", "n5")
+    cluster.node_event("n5", DEAD)
+    cluster.node_event("n2", EvictRequested())
+    cluster.rest()
+    assert cluster.line("v1") == "v1: attaching healthy; replicas n1 n3 n4"
+    assert eviction_report(cluster.world(), NodeName("n2")).state == "done"
+    assert cluster.waits() == ["v1: its consumer is at n5, which was declared dead (detach it)"]
+    assert cluster.explain("v1").reasons == ("its consumer is at n5, which was declared dead; detach it",)

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 STORY = """
-from shorthorn.core.lifecycle.events import Cordoned, EvictRequested
+from shorthorn.core.lifecycle.events import Cordoned, DeclaredDead, EvictRequested
 from tests.core.cluster import GIB, Cluster
 
 cluster = Cluster()
@@ -24,6 +24,15 @@ cluster.detach("v1")
 for node in ("n1", "n2", "n3", "n4"):
     cluster.node_event(node, Cordoned())
     cluster.node_event(node, EvictRequested())
+cluster.rest()
+cluster.attach("v3", "n6")
+cluster.rest()
+cluster.cut("n6")
+cluster.detach("v3")
+cluster.node_event("n5", DeclaredDead(who="operator", why="burnt"))
+cluster.passes(600)
+cluster.rest()
+cluster.join("n6")
 cluster.rest()
 print("\\n".join(cluster.journal))
 print("\\n".join(cluster.waits()))

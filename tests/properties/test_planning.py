@@ -219,9 +219,9 @@ def check_volume_at_rest(cluster: Cluster, volume: Volume, dead: set[str]) -> No
         assert state is at_rest, "L2"
     elif volume.m:
         assert state is State.DETACHED, "L1"
-        assert volume.settled
+    if volume.m:
+        assert volume.session or volume.settled
         assert volume.tasks == (), "L5"
-    if volume.m and state is not State.ATTACHING:
         assert all(t.node in dead for t in volume.tombstones), "L6, L7"
         assert not [r for r in volume.replicas if r.leaving], "L5"
         living = [r for r in volume.in_sync if r.node not in dead]

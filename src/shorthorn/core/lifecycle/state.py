@@ -142,6 +142,8 @@ def _why_attaching(world: World, volume: Volume) -> tuple[str, ...]:
         return (_engine_line(world, volume, session),)
     if not volume.in_sync:
         return ("waits for the volume to be created: no replica is in-sync yet",)
+    if node is not None and (there := world.nodes.get(node)) and there.dead:
+        return (f"its consumer is at {node}, which was declared dead; detach it",)
     if node is not None and world.heard(node) is None:
         return (f"waits for {node}, which is {_reach(world.reach(node))}",)
     absent = [why_absent(world, r) for r in volume.in_sync]

@@ -46,12 +46,19 @@ def plan_volume(world: World, volume: Volume, new_id: NewId) -> Plan:
     if volume.m == 0:
         return plan + plan_forming(world, volume, new_id)
     if volume.attachments:
-        return plan + plan_start(world, volume)
+        plan += plan_start(world, volume)
+        return plan + _maintain(world, volume, new_id) if _held_by_the_dead(world, volume) else plan
     return plan + _maintain(world, volume, new_id)
 
 
+def _held_by_the_dead(world: World, volume: Volume) -> bool:
+    """Its consumer's node was declared dead: no session can start, and nothing else waits for that (L7)."""
+    node = world.nodes.get(volume.held_at) if volume.held_at else None
+    return node is not None and node.dead is not None
+
+
 def _maintain(world: World, volume: Volume, new_id: NewId) -> Plan:
-    """A detached volume, with nobody who wants it."""
+    """A volume without a session that nobody can use now."""
     done = next((t for t in volume.tasks if t.committed), None)
     if done is not None:
         return tasks.follow(world, volume, done, "", Plan)

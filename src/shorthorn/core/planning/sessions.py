@@ -27,7 +27,8 @@ def plan_start(world: World, volume: Volume) -> Plan:
         return pause
     node, sighting = world.nodes.get(at), world.heard(at)
     if node is None or node.dead:
-        return Plan(waits=(wait(volume, f"its consumer is at {at}, which is gone", "detach it", at),))
+        gone = "was declared dead" if node else "is not part of the cluster"
+        return Plan(waits=(wait(volume, f"its consumer is at {at}, which {gone}", "detach it", at),))
     if sighting is None or (sighting.machine_id, sighting.boot_id) != (node.machine_id, node.boot_id):
         return Plan(waits=(wait(volume, f"{at} is not heard", f"{at} comes back, or detach it", at),))
     if not any(present(world, r) for r in volume.in_sync):
