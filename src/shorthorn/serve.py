@@ -16,8 +16,7 @@ import uvicorn
 from shorthorn.agent.files import FileLock
 from shorthorn.control.control import Control
 from shorthorn.errors import Invalid, NotNow, Unavailable
-from shorthorn.faces.api.app import build_app
-from shorthorn.faces.api.protocol import BoundedProtocol
+from shorthorn.faces.api.app import BoundedProtocol, build_app
 from shorthorn.ports.clock import SystemClock
 from shorthorn.ports.ids import RandomIds
 from shorthorn.store import SqliteStore

@@ -16,7 +16,10 @@ from shorthorn.errors import ShorthornError
 from shorthorn.faces.api.call import Call
 from shorthorn.faces.api.openapi import openapi
 from shorthorn.faces.api.problems import on_bug, on_error, on_http, problem
+from shorthorn.faces.api.protocol import BoundedProtocol
 from shorthorn.faces.api.routes import Route, routes
+
+__all__ = ["BoundedProtocol", "build_app"]
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 """Names under which the API answers on loopback: a page of another site that makes a browser resolve its own name to
