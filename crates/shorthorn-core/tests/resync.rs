@@ -8,7 +8,9 @@ use bench::*;
 use bytes::Bytes;
 use shorthorn_core::engine::{ClientOp, Event};
 use shorthorn_wire::agent::{Answer, Ask, Target};
-use shorthorn_wire::message::{BlockState, Blocks, Failure, RegionRun, Reply, Request, Role};
+use shorthorn_wire::message::{
+    BlockState, Blocks, Failure, Refusal, RegionRun, Reply, Request, Role,
+};
 
 fn no_space() -> Reply {
     Reply::Failed {
@@ -478,6 +480,36 @@ fn a_replica_that_is_placed_in_a_session_is_resynced() {
     // The list is repeated: nothing changes.
     bench.event(targets(&[("r0", 1, true), ("r1", 1, true)]));
     assert!(bench.dialled.is_empty());
+}
+
+/// Its folder was made with a document that this engine has not heard of.
+#[test]
+fn one_that_was_placed_since_is_sealed_with_the_documents_that_it_knows() {
+    let mut bench = Bench::serving(1);
+    bench.event(targets(&[("r0", 1, true), ("r1", 1, false)]));
+    let is_seal = |request: &Request| matches!(request, Request::Seal(_));
+    let is_probe = |request: &Request| matches!(request, Request::Probe { .. });
+    bench.connect(1);
+    bench.done(1, |request| matches!(request, Request::Hello(_)));
+    bench.answer(1, is_probe, Reply::Standing(standing()));
+    let behind = Reply::Refused {
+        why: Refusal::OldDocument,
+        detail: "older".to_owned(),
+    };
+    bench.answer(1, is_seal, behind);
+    // The record's answer brings its document.
+    assert_eq!(lost(&bench), Some(("r1".to_owned(), 1, String::new())));
+    bench.commit(8);
+    bench.sleep(600);
+    bench.connect(1);
+    bench.done(1, |request| matches!(request, Request::Hello(_)));
+    bench.answer(1, is_probe, Reply::Standing(standing()));
+    let seal = bench.waiting(1, is_seal);
+    assert!(
+        matches!(&seal[..], [Request::Seal(seal)] if seal.attempt == 2 && seal.document.version == 8),
+        "{seal:?}"
+    );
+    assert_eq!(bench.stopped, None);
 }
 
 #[test]

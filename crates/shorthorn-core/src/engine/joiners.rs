@@ -5,7 +5,7 @@
 
 use shorthorn_wire::REGION_BYTES;
 use shorthorn_wire::agent::{Ask, Resync, Target};
-use shorthorn_wire::message::{Open, Reply, Request, Role};
+use shorthorn_wire::message::{Document, Open, Refusal, Reply, Request, Role};
 
 use super::api::Effect;
 use super::marks::Regions;
@@ -70,6 +70,19 @@ pub(super) struct Joiner {
     shown: u64,
     /// Why it does not go on, for people.
     why: Option<String>,
+    /// The record's, when it heard of the last attempt that broke. For this one only: the members were not told.
+    document: Option<Document>,
+}
+
+/// It refuses a document that is older than its own.
+fn is_behind(reply: &Reply) -> bool {
+    matches!(
+        reply,
+        Reply::Refused {
+            why: Refusal::OldDocument,
+            ..
+        }
+    )
 }
 
 impl Joiner {
@@ -86,6 +99,7 @@ impl Joiner {
             waiting: Vec::new(),
             shown: 0,
             why: None,
+            document: None,
         }
     }
 
@@ -217,6 +231,16 @@ impl Engine {
         }
     }
 
+    /// The newest that the engine knows: one that was placed since refuses what is older than itself.
+    fn document_for(&self, replica: ReplicaIndex) -> Document {
+        let version = |document: &Document| (document.era, document.version);
+        let own = self
+            .joiner(replica)
+            .and_then(|joiner| joiner.document.as_ref());
+        let newer = own.filter(|own| version(own) > version(&self.document));
+        newer.unwrap_or(&self.document).clone()
+    }
+
     /// Hello, probe and seal of a joiner: as when opening, but a refusal only breaks the attempt.
     pub(super) fn joiner_sealing(
         &mut self,
@@ -237,7 +261,8 @@ impl Engine {
                     self.break_attempt(now, replica, &why, out);
                 }
                 None => {
-                    let seal = self.sealer.seal(replica, &self.document);
+                    let document = self.document_for(replica);
+                    let seal = self.sealer.seal(replica, &document);
                     self.call(now, Work::Seal, only, seal, out);
                 }
             },
@@ -249,7 +274,11 @@ impl Engine {
                     self.break_attempt(now, replica, "it failed in this boot", out);
                 }
             }
-            (_, reply) => self.break_attempt(now, replica, &complaint(&reply), out),
+            (_, reply) => {
+                // One that was placed since knows a newer document; the record's answer brings it.
+                let behind = is_behind(&reply);
+                self.stop_attempt(now, replica, &complaint(&reply), behind, out);
+            }
         }
     }
 
@@ -265,7 +294,7 @@ impl Engine {
             epoch: self.order.epoch,
             attempt: self.sealer.target(replica).attempt,
             role: Role::Syncing,
-            document: self.document.clone(),
+            document: self.document_for(replica),
         };
         let Some(joiner) = self.joiner_mut(replica) else {
             return;
@@ -323,6 +352,18 @@ impl Engine {
         out: &mut Vec<Effect>,
     ) {
         let opened = self.mirrors.union(self.joining).contains(replica);
+        self.stop_attempt(now, replica, why, opened, out);
+    }
+
+    /// `journaled`: the record has to hear of it, for the next is another attempt.
+    fn stop_attempt(
+        &mut self,
+        now: Nanos,
+        replica: ReplicaIndex,
+        why: &str,
+        journaled: bool,
+        out: &mut Vec<Effect>,
+    ) {
         self.set_stage(replica, Stage::Breaking);
         self.detach_joiner(now, replica, out);
         let target = self.sealer.target(replica);
@@ -337,7 +378,7 @@ impl Engine {
             return;
         };
         joiner.why = Some(why.to_owned());
-        if opened {
+        if journaled {
             self.asks.ask(ask, out);
         } else {
             self.pause_joiner(now, replica);
@@ -368,7 +409,7 @@ impl Engine {
         now: Nanos,
         replica: ReplicaIndex,
         attempt: u64,
-        refused: Option<String>,
+        outcome: Result<Document, String>,
         out: &mut Vec<Effect>,
     ) {
         let breaking = self
@@ -377,12 +418,16 @@ impl Engine {
         if !breaking || self.sealer.target(replica).attempt != attempt {
             return;
         }
-        if refused.is_some() {
+        match outcome {
+            Ok(document) => {
+                self.sealer.set_syncing(replica, attempt + 1);
+                if let Some(joiner) = self.joiner_mut(replica) {
+                    joiner.document = Some(document);
+                }
+                self.pause_joiner(now, replica);
+            }
             // It knows something else of it; the next list of targets says what.
-            self.joiners[replica.index()] = None;
-        } else {
-            self.sealer.set_syncing(replica, attempt + 1);
-            self.pause_joiner(now, replica);
+            Err(_) => self.joiners[replica.index()] = None,
         }
         self.dial(now, out);
     }

@@ -297,7 +297,8 @@ impl Engine {
                 };
                 let breaking = |joiner: &Joiner| joiner.stage == Stage::Breaking;
                 if self.joiner(replica).is_some_and(breaking) {
-                    return self.attempt_broken(now, replica, attempt, outcome.err(), out);
+                    let outcome = outcome.map(|record| record.document);
+                    return self.attempt_broken(now, replica, attempt, outcome, out);
                 }
                 match outcome {
                     Ok(record) => self.removal_committed(now, replica, record.document, out),
