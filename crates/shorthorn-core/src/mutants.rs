@@ -36,13 +36,12 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every switch with its name.
-    pub const ALL: [(Self, &'static str); 14] = [
+    pub const ALL: [(Self, &'static str); 13] = [
         (Self::NoEpochCheck, "no-epoch-check"),
         (Self::NoRangeLock, "no-range-lock"),
         (Self::AnySource, "any-source"),
         (Self::NoEqualise, "no-equalise"),
         (Self::LateCopier, "late-copier"),
-        (Self::SealNoSync, "seal-no-sync"),
         (Self::SealNoSync, "seal-no-sync"),
         (Self::AckBeforeRemoval, "ack-before-removal"),
         (Self::NoGrants, "no-grants"),

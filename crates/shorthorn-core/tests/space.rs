@@ -94,13 +94,41 @@ fn other_ranges_and_flushes_go_on() {
     let read = bench.read(2);
     bench.answer(0, is_read, bench::data(1));
     assert!(bench.result(read).is_some());
-    // The same range waits for its turn, which comes before the next try.
+    // Nothing of the change is left, so the same range may be read, too.
     let same = bench.read(1);
-    assert!(bench.waiting(0, is_read).is_empty());
-    bench.sleep(1100);
     bench.answer(0, is_read, bench::data(3));
     assert!(bench.result(same).is_some());
     assert_eq!(bench.result(write), None);
+}
+
+/// The same for two blocks.
+fn refuse_two(bench: &mut Bench) {
+    bench.done(0, is_write);
+    bench.answer(1, is_write, no_space());
+    let mut two = good(3);
+    two.states.push(two.states[0]);
+    two.data = Bytes::from(vec![3; 2 * BLOCK as usize]);
+    bench.answer(1, is_fetch, Reply::Blocks(two));
+    bench.done(0, is_write);
+}
+
+/// Each holds the range of the other for a while: they do not wait for each other.
+#[test]
+fn overlapping_changes_wait_beside_each_other() {
+    let mut bench = waiting(None);
+    let data = Bytes::from(vec![7; 2 * BLOCK as usize]);
+    let both = bench.call(0, 2 * BLOCK, ClientOp::Write { data, fua: false });
+    refuse_two(&mut bench);
+    bench.later(1);
+    let one = bench.write(1, 8);
+    refuse(&mut bench);
+    for _ in 0..3 {
+        bench.sleep(1100);
+        refuse_two(&mut bench);
+    }
+    bench.sleep(1100);
+    bench.agree();
+    assert!(bench.is_done(both) && bench.is_done(one));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Changes that wait for space on a replica (docs/protocol.md, No space; A12).
 //!
-//! Such a change is decided first: what others applied of it is taken back. Then it waits, with its range locked, and is tried
-//! again from time to time: the oldest first, and the next as soon as that one got through. Whoever else waits for the range
-//! has his turn before each try. It ends without effect when its time is over, its client is gone or the session closes.
+//! Such a change is decided first: what others applied of it is taken back, under its range lock. Then it waits outside the
+//! range, as if it had just come, so that reads, other changes and resyncs of the range go on. From time to time the oldest is
+//! tried again, and the next as soon as that one got through. It ends without effect when its time is over, its client is gone
+//! or the session closes.
 
 use super::api::{ClientError, Effect};
 use super::requests::{REQUEST_BYTES_MAX, REQUESTS_MAX, blocks_of};
@@ -84,6 +85,7 @@ impl Engine {
         self.in_flight_bytes -= payload;
         self.space.parked.push(key);
         self.space.bytes += payload;
+        self.leave_range(now, key, out);
         self.mirrored_decided(now, mirrors, Some(range), out);
     }
 
@@ -148,7 +150,6 @@ impl Engine {
             other => other,
         };
         let (first, end) = blocks_of(call.offset, call.length);
-        self.leave_range(now, key, out);
         if self.ranges.enter(key, first, end, true) {
             self.begin(now, key, out);
         }
