@@ -35,7 +35,7 @@ records! {
     /// Accept no clients any more.
     StopServing { break_clients: bool }
     /// What the agent is to know.
-    Status { phase: String, waits_for: Option<String>, needed: Vec<String> }
+    Status { phase: String, waits_for: Option<String>, needed: Vec<String>, resyncs: Py<PyBytes> }
     /// The engine is over.
     Exit { clean: bool, why: String }
     /// How far a copier is.
@@ -166,12 +166,14 @@ pub fn of_engine(py: Python<'_>, effect: engine::Effect) -> PyResult<Object> {
         Effect::Status(status) => {
             let phase = name_of(&status.phase)?;
             let (waits_for, needed) = (status.waits_for, status.needed);
+            let resyncs = to_json(py, &status.resyncs)?;
             object(
                 py,
                 Status {
                     phase,
                     waits_for,
                     needed,
+                    resyncs,
                 },
             )
         }

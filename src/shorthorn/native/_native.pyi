@@ -739,7 +739,7 @@ class ClientRefused:
 
 @final
 class Ask:
-    """Ask for an event of the record: JSON of `AskOpened`, `AskLost` or `AskClosed`. `ask_id` grows."""
+    """Ask for an event of the record: JSON of `AskOpened`, `AskLost`, `AskSynced` or `AskClosed`. `ask_id` grows."""
 
     __match_args__ = ("ask_id", "ask")
     def __new__(cls, ask_id: int, ask: bytes) -> Ask: ...
@@ -768,14 +768,15 @@ class StopServing:
 
 @final
 class Status:
-    """What the agent is to know, on change."""
+    """What the agent is to know, on change. `resyncs`: JSON of a list of `Resync`."""
 
-    __match_args__ = ("phase", "waits_for", "needed")
+    __match_args__ = ("phase", "waits_for", "needed", "resyncs")
     def __new__(
         cls,
         phase: Literal["sealing", "equalising", "opening", "serving", "broken", "closing"],
         waits_for: str | None,
         needed: list[str],
+        resyncs: bytes,
     ) -> Status: ...
     @property
     def phase(self) -> Literal["sealing", "equalising", "opening", "serving", "broken", "closing"]: ...
@@ -783,6 +784,8 @@ class Status:
     def waits_for(self) -> str | None: ...
     @property
     def needed(self) -> list[str]: ...
+    @property
+    def resyncs(self) -> bytes: ...
 
 @final
 class Exit:
