@@ -11,8 +11,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustix::net::sockopt::{
-    set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl,
-    set_tcp_user_timeout,
+    set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_user_timeout,
 };
 use shorthorn_core::Nanos;
 use shorthorn_nbd::InBuffer;
@@ -30,10 +29,10 @@ const PAYLOAD_BYTES_TRUSTED: usize = 2 << 20;
 /// Bytes that may wait for a replica that takes none. What clients have under way at the core, 64 MiB and one request of
 /// 32 MiB, fits, so a needed replica never comes here for the load alone; one that syncs and is too slow for it does.
 const OUT_BYTES_MAX: usize = 128 << 20;
-/// A connection without traffic is asked whether it still stands after so long, then so often, so many times.
+/// A connection without traffic is asked whether it still stands after so long, then so often. How long it may stay without
+/// an answer is the limit for what is unsent (tcp(7), `TCP_USER_TIMEOUT`).
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_PAUSE: Duration = Duration::from_secs(5);
-const KEEPALIVE_TIMES: u32 = 3;
 /// Bytes read from one replica in one round, so that it can't keep the others waiting.
 const ROUND_BYTES_MAX: usize = 4 << 20;
 
@@ -308,7 +307,6 @@ fn prepare(stream: &TcpStream, unsent_limit: Nanos) -> io::Result<()> {
     set_socket_keepalive(stream, true)?;
     set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
     set_tcp_keepintvl(stream, KEEPALIVE_PAUSE)?;
-    set_tcp_keepcnt(stream, KEEPALIVE_TIMES)?;
     let unsent_limit = u32::try_from(unsent_limit.0 / 1_000_000).unwrap_or(u32::MAX);
     set_tcp_user_timeout(stream, unsent_limit)?;
     Ok(())

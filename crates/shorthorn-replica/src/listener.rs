@@ -8,8 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::net::sockopt::{
-    set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl,
-    set_tcp_user_timeout,
+    set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_user_timeout,
 };
 
 use crate::connection;
@@ -69,15 +68,15 @@ fn start(stream: TcpStream, store: &Arc<Store>, count: &Arc<AtomicUsize>) -> io:
 }
 
 /// Batches are written at once (docs: Nagle's algorithm costs 40 ms here); a peer that is gone without a word is noticed
-/// by the kernel in a few minutes, so that its thread does not stay for ever.
+/// by the kernel in a minute or two, so that its thread does not stay for ever.
 pub fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(SEND_TIMEOUT))?;
     set_socket_keepalive(stream, true)?;
     set_tcp_keepidle(stream, Duration::from_secs(60))?;
     set_tcp_keepintvl(stream, Duration::from_secs(20))?;
-    set_tcp_keepcnt(stream, 6)?;
-    // A copier's requests and a peer's replies alike: what the other host does not take for so long never arrives.
+    // A copier's requests and a peer's replies alike: what the other host does not take for so long never arrives. It counts
+    // for the questions of keepalive, too (tcp(7)).
     set_tcp_user_timeout(stream, UNSENT_MS_MAX)?;
     Ok(())
 }
