@@ -305,7 +305,7 @@ fn a_failure_before_the_record_was_asked_ends_the_session() {
 #[test]
 fn a_close_loses_a_replica_on_the_way_and_is_clean() {
     let is_close = |request: &Request| matches!(request, Request::Close);
-    for stage in 0..3 {
+    for stage in 0..4 {
         let mut bench = Bench::serving(2);
         let write = bench.write(1, 7);
         bench.event(Event::Close);
@@ -322,6 +322,12 @@ fn a_close_loses_a_replica_on_the_way_and_is_clean() {
         }
         if stage == 2 {
             bench.done(1, is_flush);
+            bench.disconnect(1);
+            bench.done(0, is_clear);
+        }
+        if stage == 3 {
+            bench.done(1, is_flush);
+            bench.done(1, is_clear);
             bench.disconnect(1);
             bench.done(0, is_clear);
         }

@@ -651,3 +651,63 @@ fn a_joiner_that_does_not_keep_up_holds_clients_back_only_for_a_moment() {
     assert!(bench.engine.can_take());
     assert_eq!(lost(&bench).map(|lost| lost.0), Some("r1".to_owned()));
 }
+
+/// B14: the list with the next attempt may come before the answer.
+#[test]
+fn a_list_that_overtakes_the_answer_does_not_shorten_the_pause() {
+    let mut bench = Bench::with_joiners(1, 1);
+    bench.open_joiner(1, vec![]);
+    bench.disconnect(1);
+    bench.event(targets(&[("r0", 1, true), ("r1", 2, false)]));
+    bench.sleep(10_000);
+    assert!(!bench.dialled.contains(&1), "the record has not answered");
+    bench.commit(3);
+    bench.sleep(490);
+    assert!(!bench.dialled.contains(&1));
+    bench.sleep(20);
+    bench.open_joiner(1, vec![]);
+    bench.all_equal();
+    bench.done(1, is_flush);
+    assert_eq!(bench.synced(), Some(("r1".to_owned(), 2)));
+}
+
+/// One that fails before it has stored that the session is open comes back when it serves: it is dialled once.
+#[test]
+fn one_that_is_removed_while_opening_is_dialled_once() {
+    let mut bench = Bench::new(order(2));
+    for replica in 0..2 {
+        bench.connect(replica);
+        bench.seal(replica, standing());
+    }
+    bench.commit(3);
+    bench.disconnect(1);
+    bench.agree();
+    bench.remove("r1", 4);
+    bench.sleep(600);
+    assert_eq!(bench.dialled, [1]);
+    bench.open_joiner(1, vec![]);
+    bench.join(1, 5);
+    assert_eq!(bench.needed(), ["r0", "r1"]);
+}
+
+/// A leave of the only one that can be read waits for the joiner, and so does nobody who reads.
+#[test]
+fn a_leave_waits_for_a_joiner_and_reads_do_not() {
+    let mut bench = Bench::with_joiners(1, 1);
+    bench.open_joiner(1, vec![]);
+    bench.all_equal();
+    let replica = "r0".to_owned();
+    bench.event(Event::Leave { replica });
+    bench.done(1, is_flush);
+    let read = bench.read(1);
+    bench.answer(0, is_read, data(7));
+    bench.agree();
+    assert!(bench.result(read).is_some());
+    assert!(bench.synced().is_some());
+    bench.commit(4);
+    bench.agree();
+    assert_eq!(bench.lost(), Some(("r0".to_owned(), "r1".to_owned())));
+    bench.commit(5);
+    bench.agree();
+    assert_eq!(bench.needed(), ["r1"]);
+}

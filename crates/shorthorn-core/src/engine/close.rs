@@ -79,6 +79,10 @@ impl Engine {
         if !rest.is_empty() {
             return self.clear(now, Work::CloseClear, self.seq, rest, out);
         }
+        if self.removals.is_pending() {
+            // It had answered all this and failed then; its removal is waited for before anybody lets go.
+            return self.flush(now, Work::CloseFlush, out);
+        }
         self.closed = ReplicaSet::EMPTY;
         self.call(now, Work::Close, self.needed, Request::Close, out);
     }

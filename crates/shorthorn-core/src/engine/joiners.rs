@@ -5,7 +5,7 @@
 
 use shorthorn_wire::REGION_BYTES;
 use shorthorn_wire::agent::{Ask, Resync, Target};
-use shorthorn_wire::message::{Document, Open, Refusal, Reply, Request, Role};
+use shorthorn_wire::message::{Attempt, Document, Open, Refusal, Reply, Request, Role};
 
 use super::api::Effect;
 use super::marks::Regions;
@@ -68,6 +68,8 @@ pub(super) struct Joiner {
     pub waiting: Vec<Key>,
     /// Bytes done, as told.
     shown: u64,
+    /// Its attempt on the record's last list, while one is breaking.
+    listed: Attempt,
     /// Why it does not go on, for people.
     why: Option<String>,
     /// The record's, when it heard of the last attempt that broke. For this one only: the members were not told.
@@ -98,6 +100,7 @@ impl Joiner {
             lanes: 0,
             waiting: Vec::new(),
             shown: 0,
+            listed: 0,
             why: None,
             document: None,
         }
@@ -153,7 +156,8 @@ impl Engine {
 
     /// A member was removed: it comes back with a greater attempt.
     pub(super) fn rejoin(&mut self, now: Nanos, replica: ReplicaIndex, out: &mut Vec<Effect>) {
-        if matches!(self.state, State::Serving) && !self.given_up.contains(replica) {
+        let known = self.given_up.union(self.all_joiners()).contains(replica);
+        if matches!(self.state, State::Serving) && !known {
             self.add_joiner(now, replica, PAUSE);
             self.dial(now, out);
         }
@@ -218,6 +222,12 @@ impl Engine {
             State::New | State::Sealing | State::Equalising(_) | State::Syncing
         );
         if opening || !syncing || self.needed.contains(replica) {
+            return;
+        }
+        let breaking = |joiner: &&mut Joiner| joiner.stage == Stage::Breaking;
+        if let Some(joiner) = self.joiner_mut(replica).filter(breaking) {
+            // That is most likely the engine's own doing, whose answer brings the next attempt after its pause.
+            joiner.listed = target.attempt;
             return;
         }
         if greater {
@@ -426,8 +436,16 @@ impl Engine {
                 }
                 self.pause_joiner(now, replica);
             }
-            // It knows something else of it; the next list of targets says what.
-            Err(_) => self.joiners[replica.index()] = None,
+            // It knows something else of it: what it listed last, or will list next.
+            Err(_) => {
+                let listed = self.joiner(replica).map_or(0, |joiner| joiner.listed);
+                if listed > attempt {
+                    self.sealer.set_syncing(replica, listed);
+                    self.pause_joiner(now, replica);
+                } else {
+                    self.joiners[replica.index()] = None;
+                }
+            }
         }
         self.dial(now, out);
     }

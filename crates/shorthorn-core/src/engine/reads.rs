@@ -39,6 +39,11 @@ impl Engine {
     pub(super) fn reader(&self, tried: ReplicaSet) -> Option<ReplicaIndex> {
         let readable = self.needed.without(self.untold).without(tried);
         let staying = readable.without(self.removals.leaving());
+        let staying = if staying.is_empty() {
+            readable.without(self.removals.failed())
+        } else {
+            staying
+        };
         if let Some(local) = staying.both(self.local).first() {
             return Some(local);
         }

@@ -176,7 +176,10 @@ impl Engine {
         reply: &Reply,
         out: &mut Vec<Effect>,
     ) {
-        if is_final(reply) {
+        let joins = self
+            .joiner(replica)
+            .is_some_and(|joiner| !joiner.is_asked());
+        if is_final(reply) && !joins {
             // Somebody newer is in charge; the record would refuse everything from now on.
             let why = self.named(replica, &complaint(reply));
             return self.end(now, false, why, out);

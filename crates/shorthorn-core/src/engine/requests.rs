@@ -201,6 +201,7 @@ impl Engine {
         let Work::Client(client) = &mut call.work else {
             return;
         };
+        let mixed = client.mixed;
         match (&mut client.step, reply) {
             (Step::Change(change), Reply::Done) => change.tally.applied.insert(replica),
             (
@@ -212,6 +213,16 @@ impl Engine {
             ) if self.untold.contains(replica) => {
                 // Its content is nobody's measure yet.
                 return self.fail_call(now, key, replica, "it has no space", out);
+            }
+            (
+                Step::Change(_),
+                Reply::Failed {
+                    why: Failure::NoSpace,
+                    ..
+                },
+            ) if mixed => {
+                // It may hold the change, or a part, from the first time: nothing says any more what was there before.
+                return self.fail_call(now, key, replica, "what it did can't be put back", out);
             }
             (
                 Step::Change(change),
