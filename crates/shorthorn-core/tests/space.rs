@@ -239,3 +239,21 @@ fn marks_are_cleared_after_a_change_waited() {
     bench.done(1, is_flush);
     assert_eq!(bench.waiting(0, is_clear).len(), 1);
 }
+
+/// A12: r0 applied it; whose content it was to get back is gone; the change is sent again, and r0 has no space for it any
+/// more. What it holds is the change, so it must not fail as if it never was.
+#[test]
+fn who_holds_a_change_and_refuses_it_the_second_time_is_lost() {
+    let mut bench = waiting(Some(0));
+    let write = bench.write(1, 7);
+    bench.done(0, is_write);
+    bench.answer(1, is_write, no_space());
+    bench.disconnect(1);
+    bench.answer(0, is_write, no_space());
+    assert_eq!(bench.result(write), None);
+    let ended = bench.asked.last().map(|(_, ask)| ask.clone());
+    assert!(
+        matches!(ended, Some(Ask::SessionClosed { clean: false, .. })),
+        "{ended:?}"
+    );
+}
