@@ -298,6 +298,7 @@ impl World {
             in_sync: index < members,
             attempt: 1,
             stored_m: 0,
+            leaving: false,
         });
         let record = Record {
             epoch: 0,

@@ -12,6 +12,8 @@ pub struct Recorded {
     pub in_sync: bool,
     pub attempt: u64,
     pub stored_m: u64,
+    /// It is to leave: once it is syncing it is given up.
+    pub leaving: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +124,7 @@ impl Record {
             in_sync: false,
             attempt: 1,
             stored_m: 0,
+            leaving: false,
         };
         self.version += 1;
     }

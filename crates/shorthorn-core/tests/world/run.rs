@@ -198,6 +198,14 @@ impl World {
             self.stats.given_up += 1;
             self.record.give_up(node);
         }
+        let gone = |index: &usize| self.record.replicas[*index].leaving;
+        if let Some(node) = syncing
+            .into_iter()
+            .find(gone)
+            .filter(|_| self.rng.one_in(20))
+        {
+            self.record.give_up(node);
+        }
         let node = self.rng.below(self.nodes.len());
         let free = !self.record.replicas[node].placed && self.nodes[node].replica.is_some();
         if free && self.chance(self.chances.place) {
@@ -235,6 +243,7 @@ impl World {
         if reached && phase == Phase::Open && self.chance(self.chances.leave) {
             let members = self.record.in_sync();
             let index = *self.rng.pick(&members);
+            self.record.replicas[index].leaving = true;
             let replica = self.record.replicas[index].name.clone();
             return self.engine(id, Event::Leave { replica });
         }
