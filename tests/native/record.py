@@ -10,6 +10,9 @@ from shorthorn.links import program_lines as lines
 CLUSTER = "c"
 VOLUME = "v"
 
+AskOf = lines.AskOpened | lines.AskLost | lines.AskSynced | lines.AskClosed
+"""What an engine asks."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Recorded:
@@ -66,6 +69,8 @@ class Record:
             grant_ms=200,
             silence_ms=5000,
             close_ms=3000,
+            space_wait_ms=0,
+            strict_reads=False,
         )
 
     def copy_order(self, node: int, work: lines.SettleWork | lines.MoveWork) -> lines.CopyOrder:
@@ -79,10 +84,11 @@ class Record:
             opened_epoch=self.opened_epoch,
             work=work,
             targets=self._targets(node),
+            without=(),
             document=self.document(),
         )
 
-    def ask(self, ask: lines.AskOpened | lines.AskLost | lines.AskClosed) -> lines.Committed | lines.Refused:
+    def ask(self, ask: AskOf) -> lines.Committed | lines.Refused:
         """An engine asks."""
         if ask.epoch != self.session:
             return lines.Refused(why="no such session")
@@ -91,6 +97,8 @@ class Record:
                 return self._opened(ask)
             case lines.AskLost():
                 return self._lost(ask)
+            case lines.AskSynced():
+                return self._synced(ask)
             case lines.AskClosed(clean=clean):
                 self.close(clean=clean)
                 return self._commit()
@@ -147,12 +155,32 @@ class Record:
         return self._commit(broken=ask.broken)
 
     def _lost(self, ask: lines.AskLost) -> lines.Committed | lines.Refused:
-        one, witness = self.replicas[index_of(ask.replica)], self.replicas[index_of(ask.witness)]
+        one = self.replicas[index_of(ask.replica)]
         if not one.in_sync and one.attempt == ask.attempt + 1:
             return lines.Committed(document=self.document())
-        if not one.in_sync or one.attempt != ask.attempt or witness is one or not witness.in_sync:
-            return lines.Refused(why="attempt or witness")
+        if one.attempt != ask.attempt:
+            return lines.Refused(why="attempt")
+        if not one.in_sync:
+            # No copy is lost, so nobody has to bear witness.
+            one.attempt += 1
+            return self._commit()
+        witness = self.replicas[index_of(ask.witness)]
+        if witness is one or not witness.in_sync:
+            return lines.Refused(why="witness")
         self._remove(index_of(ask.replica))
+        self.m += 1
+        return self._commit()
+
+    def _synced(self, ask: lines.AskSynced) -> lines.Committed | lines.Refused:
+        one = self.replicas[index_of(ask.replica)]
+        base = (ask.base.chain, ask.base.size)
+        document = self.document()
+        if not self.is_open or one.attempt != ask.attempt or base != (document.chain, document.size):
+            return lines.Refused(why="not open, attempt or base")
+        if one.in_sync:
+            # It was answered before, and the answer got lost.
+            return lines.Committed(document=document)
+        one.in_sync = True
         self.m += 1
         return self._commit()
 

@@ -177,7 +177,8 @@ def test_a_session_that_comes_stops_a_copier() -> None:
     world.rest()
     assert session.serving
     assert copier.end not in (None, "finished")
-    assert world.record.in_sync() == [0, 1]
+    # The session takes the target over and makes it in-sync itself.
+    assert world.record.in_sync() == [0, 1, 2]
 
 
 def test_a_full_disk_fails_the_write_and_drops_no_copy() -> None:
@@ -211,11 +212,18 @@ def test_a_block_that_rots_is_read_from_another_copy_and_mended() -> None:
     assert has(world.nodes[0], written)
 
 
-def test_a_sync_that_fails_ends_the_session_unclean() -> None:
+def test_a_sync_that_fails_costs_its_replica_and_the_last_one_the_session() -> None:
     world = World(seed=None)
     session = world.open(0)
+    for lost, left in ((2, [0, 1]), (1, [0])):
+        world.wait_for(world.write(session, 0))
+        world.nodes[lost].disk.fail_sync(0)
+        flush = world.flush(session)
+        world.wait_for(flush)
+        assert flush.error is None
+        assert world.record.in_sync() == left
     world.wait_for(world.write(session, 0))
-    world.nodes[2].disk.fail_sync(0)
+    world.nodes[0].disk.fail_sync(0)
     flush = world.flush(session)
     world.wait_for(flush)
     assert flush.error is not None

@@ -24,13 +24,12 @@ from shorthorn.native._native import (
 from tests.native.clients import Call, Clients
 from tests.native.node import Node
 from tests.native.pump import Pump
-from tests.native.record import Record, index_of
+from tests.native.record import AskOf, Record, index_of
 
 BLOCKS = (0, 1, 256)
 """Neighbours, and one of another region."""
 SIZE = (2 << 20) + (64 << 10)
 
-AskOf = lines.AskOpened | lines.AskLost | lines.AskClosed
 _ask: msgspec.json.Decoder[AskOf] = msgspec.json.Decoder(AskOf)
 
 

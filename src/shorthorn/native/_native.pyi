@@ -14,7 +14,6 @@ from os import PathLike
 from typing import Literal, TypeAlias, final
 
 __all__ = [
-    "Targets",
     "AgentConnected",
     "Answered",
     "Ask",
@@ -93,6 +92,7 @@ __all__ = [
     "Status",
     "Stop",
     "StopServing",
+    "Targets",
     "Timer",
     "TooBigError",
     "TooLongError",
