@@ -534,6 +534,31 @@ fn a_leaving_replica_is_needed_until_the_others_have_stored_its_removal() {
     assert!(bench.waiting(1, |_| true).is_empty());
 }
 
+/// A17: a clean close says that the members have stored the newest membership, and this one may be committed already.
+#[test]
+fn a_close_carries_through_a_leave_that_was_asked() {
+    let mut bench = Bench::serving(3);
+    leave(&mut bench, "r1");
+    bench.done(0, is_flush);
+    bench.done(2, is_flush);
+    bench.event(Event::Close);
+    assert!(bench.waiting(0, is_flush).is_empty(), "the close waits");
+    bench.commit(4);
+    bench.done(0, is_member);
+    bench.done(2, is_member);
+    for replica in [0, 2] {
+        bench.done(replica, is_flush);
+    }
+    for replica in [0, 2] {
+        bench.done(replica, |request| matches!(request, Request::Close));
+    }
+    let ended = bench.asked.last().map(|(_, ask)| ask.clone());
+    assert!(
+        matches!(ended, Some(Ask::SessionClosed { clean: true, .. })),
+        "{ended:?}"
+    );
+}
+
 #[test]
 fn a_leaving_replica_may_die_before_and_after_the_commit() {
     for committed in [false, true] {

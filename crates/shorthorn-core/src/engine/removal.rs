@@ -423,14 +423,14 @@ impl Engine {
         self.drained(now, out);
     }
 
-    /// The session closes: who has not left on order by now stays needed to its end, also if the record removes it
-    /// meanwhile.
+    /// The session closes: nobody else leaves on order. What was asked already is carried through, for a clean close says
+    /// that the members have stored the newest membership, and the record may have committed it.
     pub(super) fn forget_leaves(&mut self) {
         let removals = &mut self.removals;
         removals.ordered.clear();
-        let ordered =
-            |removal: &mut UnderWay| removal.failure.is_none() && removal.stage != Stage::Storing;
-        removals.under_way.take_if(ordered);
+        let unasked =
+            |removal: &mut UnderWay| removal.failure.is_none() && removal.stage == Stage::Witness;
+        removals.under_way.take_if(unasked);
     }
 
     /// What a removal waits for, for people.
