@@ -3,29 +3,25 @@
 //!
 //! What is copied is `resync`, what is mirrored is `mirror`, how one becomes a member is `join`.
 
-use shorthorn_wire::REGION_BYTES;
-use shorthorn_wire::agent::{Ask, Resync, Target};
+use shorthorn_wire::agent::Ask;
 use shorthorn_wire::message::{Attempt, Document, Open, Refusal, Reply, Request, Role};
 
+use super::Engine;
 use super::api::Effect;
 use super::marks::Regions;
 use super::work::Work;
-use super::{Engine, State};
 use crate::calls::Key;
 use crate::post::complaint;
 use crate::sealer::Sealer;
 use crate::{Nanos, ReplicaIndex, ReplicaSet};
 
 /// First pause after an attempt that broke; doubles up to [`PAUSE_MAX`] (B14).
-const PAUSE: Nanos = Nanos::from_millis(500);
+pub(super) const PAUSE: Nanos = Nanos::from_millis(500);
 const PAUSE_MAX: Nanos = Nanos::from_millis(30_000);
 /// Nothing is journaled for one that can't be reached, so it may be looked for more often.
 const DIAL_PAUSE_MAX: Nanos = Nanos::from_millis(5_000);
 /// An attempt that lived so long was no flapping.
 const LASTING: Nanos = Nanos::from_millis(60_000);
-/// How often progress is told.
-const TELL: Nanos = Nanos::from_millis(500);
-
 /// Where an attempt is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -67,11 +63,11 @@ pub(super) struct Joiner {
     /// Of these, the ones that wait for mirrored changes.
     pub waiting: Vec<Key>,
     /// Bytes done, as told.
-    shown: u64,
+    pub shown: u64,
     /// Its attempt on the record's last list, while one is breaking.
-    listed: Attempt,
+    pub listed: Attempt,
     /// Why it does not go on, for people.
-    why: Option<String>,
+    pub why: Option<String>,
     /// The record's, when it heard of the last attempt that broke. For this one only: the members were not told.
     document: Option<Document>,
 }
@@ -133,112 +129,10 @@ impl Engine {
         some.map(|(index, _)| ReplicaIndex(index as u8)).collect()
     }
 
-    /// The session serves: whoever is not in-sync is to be.
-    pub(super) fn start_joiners(&mut self, now: Nanos, out: &mut Vec<Effect>) {
-        // SessionOpened's commit removed them.
-        let missed = self.sealer.targets(|target| target.in_sync);
-        for replica in missed.without(self.needed).iter() {
-            let attempt = self.sealer.target(replica).attempt + 1;
-            self.sealer.set_syncing(replica, attempt);
-        }
-        let syncing = self.sealer.targets(|target| !target.in_sync);
-        for replica in syncing.without(self.given_up).iter() {
-            self.add_joiner(now, replica, Nanos::default());
-        }
-        self.dial(now, out);
-    }
-
-    fn add_joiner(&mut self, now: Nanos, replica: ReplicaIndex, pause: Nanos) {
+    pub(super) fn add_joiner(&mut self, now: Nanos, replica: ReplicaIndex, pause: Nanos) {
         let joiner = Joiner::new(self.document.size);
         self.joiners[replica.index()] = Some(Box::new(joiner));
         self.sealer.want_at(now + pause, replica);
-    }
-
-    /// A member was removed: it comes back with a greater attempt.
-    pub(super) fn rejoin(&mut self, now: Nanos, replica: ReplicaIndex, out: &mut Vec<Effect>) {
-        let known = self.given_up.union(self.all_joiners()).contains(replica);
-        if matches!(self.state, State::Serving) && !known {
-            self.add_joiner(now, replica, PAUSE);
-            self.dial(now, out);
-        }
-    }
-
-    /// The record's replicas now.
-    pub(super) fn retarget(&mut self, now: Nanos, targets: Vec<Target>, out: &mut Vec<Effect>) {
-        let mut listed = ReplicaSet::EMPTY;
-        for target in targets {
-            let known = self.sealer.find(&target.replica);
-            let Some(replica) = known.or_else(|| self.add_target(&target)) else {
-                continue;
-            };
-            listed.insert(replica);
-            self.renew(now, replica, target, out);
-        }
-        self.given_up = self.sealer.targets(|_| true).without(listed);
-        for replica in self.given_up.both(self.all_joiners()).iter() {
-            // Who may be in-sync by now is needed until the record says otherwise about that very attempt.
-            if self
-                .joiner(replica)
-                .is_some_and(|joiner| !joiner.is_asked())
-            {
-                self.let_joiner_go(now, replica, out);
-            }
-        }
-        self.dial(now, out);
-    }
-
-    /// A replica that was placed since. None: there is no room for it in this session.
-    fn add_target(&mut self, target: &Target) -> Option<ReplicaIndex> {
-        if target.in_sync {
-            return None;
-        }
-        let unused = self
-            .given_up
-            .without(self.needed)
-            .without(self.all_joiners());
-        let replica = self.sealer.add(target.clone(), unused)?;
-        if replica.index() == self.granted.len() {
-            self.granted.push(None);
-            self.reading.push(0);
-            self.joiners.push(None);
-        }
-        self.granted[replica.index()] = None;
-        if target.local {
-            self.local.insert(replica);
-        } else {
-            self.local.remove(replica);
-        }
-        Some(replica)
-    }
-
-    /// Address and attempt of one that is known. An attempt counts only for who is not needed: of the others the engine
-    /// hears by the answers to what it asks.
-    fn renew(&mut self, now: Nanos, replica: ReplicaIndex, target: Target, out: &mut Vec<Effect>) {
-        let greater = target.attempt > self.sealer.target(replica).attempt;
-        let syncing = !target.in_sync;
-        self.sealer.addresses(now, vec![target.clone()]);
-        let opening = matches!(
-            self.state,
-            State::New | State::Sealing | State::Equalising(_) | State::Syncing
-        );
-        if opening || !syncing || self.needed.contains(replica) {
-            return;
-        }
-        let breaking = |joiner: &&mut Joiner| joiner.stage == Stage::Breaking;
-        if let Some(joiner) = self.joiner_mut(replica).filter(breaking) {
-            // That is most likely the engine's own doing, whose answer brings the next attempt after its pause.
-            joiner.listed = target.attempt;
-            return;
-        }
-        if greater {
-            self.let_joiner_go(now, replica, out);
-            self.sealer.set_syncing(replica, target.attempt);
-        }
-        let current = target.attempt >= self.sealer.target(replica).attempt;
-        let idle = self.joiner(replica).is_none();
-        if idle && current && matches!(self.state, State::Serving) {
-            self.add_joiner(now, replica, Nanos::default());
-        }
     }
 
     /// The newest that the engine knows: one that was placed since refuses what is older than itself.
@@ -451,7 +345,12 @@ impl Engine {
     }
 
     /// Nothing of this session goes to it any more; what waited only for it goes on.
-    fn detach_joiner(&mut self, now: Nanos, replica: ReplicaIndex, out: &mut Vec<Effect>) {
+    pub(super) fn detach_joiner(
+        &mut self,
+        now: Nanos,
+        replica: ReplicaIndex,
+        out: &mut Vec<Effect>,
+    ) {
         self.sealer.hang_up(ReplicaSet::only(replica), out);
         self.mirrors.remove(replica);
         self.joining.remove(replica);
@@ -460,80 +359,5 @@ impl Engine {
         self.pinging.remove(replica);
         self.end_lanes(now, replica, out);
         self.release(now, replica, out);
-    }
-
-    /// The record has given it up, or the session needs no joiners any more.
-    pub(super) fn let_joiner_go(
-        &mut self,
-        now: Nanos,
-        replica: ReplicaIndex,
-        out: &mut Vec<Effect>,
-    ) {
-        if self.joiners[replica.index()].take().is_some() {
-            self.detach_joiner(now, replica, out);
-            self.asks
-                .forget_replica(&self.sealer.target(replica).replica);
-        }
-    }
-
-    /// The session closes: only who may be in-sync already is waited for.
-    pub(super) fn forget_joiners(&mut self, now: Nanos, out: &mut Vec<Effect>) {
-        for replica in self.all_joiners().iter() {
-            if self
-                .joiner(replica)
-                .is_some_and(|joiner| !joiner.is_asked())
-            {
-                self.let_joiner_go(now, replica, out);
-            }
-        }
-    }
-
-    /// Progress is told only so often.
-    pub(super) fn show_progress(&mut self, now: Nanos) {
-        let copying = self
-            .joiners
-            .iter_mut()
-            .flatten()
-            .filter(|joiner| joiner.copies());
-        self.progress = None;
-        for joiner in copying {
-            joiner.shown = joiner.todo.missing() * REGION_BYTES;
-            self.progress = Some(now + TELL);
-        }
-    }
-
-    pub(super) fn resyncs(&self) -> Vec<Resync> {
-        let total = self.document.size;
-        let mut resyncs = Vec::new();
-        for replica in self.all_joiners().iter() {
-            let (Some(joiner), target) = (self.joiner(replica), self.sealer.target(replica)) else {
-                continue;
-            };
-            let waits_for = match joiner.stage {
-                Stage::Reaching if joiner.why.is_some() => joiner.why.clone(),
-                Stage::Reaching => Some(self.sealer.explain(ReplicaSet::only(replica))),
-                Stage::Breaking => {
-                    let why = joiner.why.clone().unwrap_or_default();
-                    Some(format!(
-                        "the record's answer to the end of an attempt: {why}"
-                    ))
-                }
-                Stage::Asked => Some("the record's answer to ReplicaSynced".to_owned()),
-                _ => None,
-            };
-            let whole = joiner.is_asked() || joiner.stage == Stage::Flushing;
-            resyncs.push(Resync {
-                replica: target.replica.clone(),
-                attempt: target.attempt,
-                done: if whole {
-                    total
-                } else {
-                    joiner.shown.min(total)
-                },
-                total,
-                waits_for,
-            });
-        }
-        resyncs
     }
 }

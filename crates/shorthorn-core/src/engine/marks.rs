@@ -261,3 +261,36 @@ impl Engine {
         self.drained(now, out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every region comes once, from the cursor on and then from the beginning, also in the last, partly filled word.
+    #[test]
+    fn each_region_is_taken_once() {
+        for count in [1, 63, 64, 65, 130] {
+            for cursor in [0, 1, 63, 64, count - 1, count, count + 5] {
+                let mut regions = Regions::of(count * REGION_BYTES);
+                regions.insert_everything();
+                assert_eq!(regions.missing(), 0);
+                let taken: Vec<u64> = std::iter::from_fn(|| regions.take_next(cursor)).collect();
+                let start = if cursor < count { cursor } else { 0 };
+                let expected: Vec<u64> = (start..count).chain(0..start).collect();
+                assert_eq!(taken, expected, "{count} from {cursor}");
+                assert_eq!(regions.missing(), count);
+                assert!(regions.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_new_is_told() {
+        let mut regions = Regions::of(4 * REGION_BYTES);
+        assert!(regions.insert_range(REGION_BYTES - 1, 2));
+        assert!(!regions.insert_range(0, 2 * REGION_BYTES));
+        assert!(regions.insert_range(0, 2 * REGION_BYTES + 1));
+        assert_eq!(regions.take_next(1), Some(1));
+        assert!(regions.insert_range(REGION_BYTES, 1));
+    }
+}

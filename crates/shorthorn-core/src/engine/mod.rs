@@ -5,12 +5,13 @@
 //! when nobody is left to go on with. See [`Event`] for how a program drives it.
 //!
 //! One struct owns all state; each file here is one of its concerns, in the order of a session's life: `open`, `requests`
-//! (with `reads`, `grants`, `strict`, `mend`, `space`, `repair`), `marks`, `removal`,
-//! `joiners` (with `mirror`, `resync`, `join`), `close`. `silence` and `timer` are about time alone.
+//! (with `reads`, `grants`, `strict`, `mend`, `space`, `repair`), `marks`, `failure`,
+//! `removal`, `joiners` (with `targets`, `mirror`, `resync`, `join`), `close`. `silence` and `timer` are about time alone.
 
 mod api;
 mod asks;
 mod close;
+mod failure;
 mod grants;
 mod join;
 mod joiners;
@@ -18,6 +19,7 @@ mod marks;
 mod mend;
 mod mirror;
 mod open;
+mod progress;
 mod reads;
 mod removal;
 mod repair;
@@ -28,6 +30,7 @@ mod silence;
 mod space;
 mod status;
 mod strict;
+mod targets;
 mod timer;
 mod work;
 
