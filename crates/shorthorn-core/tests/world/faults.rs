@@ -21,6 +21,9 @@ impl World {
             self.nodes[node].full = false;
         }
         if self.quiet {
+            if self.nodes[node].has_failed() {
+                self.lose_power(node);
+            }
             return Ok(());
         }
         self.deaths(node);
@@ -186,9 +189,6 @@ impl World {
             actor.paused = Nanos(0);
         }
         for node in 0..self.nodes.len() {
-            if self.nodes[node].has_failed() {
-                self.lose_power(node);
-            }
             self.nodes[node].sync_fails = false;
             self.nodes[node].full = false;
         }

@@ -90,8 +90,6 @@ pub struct Chances {
     pub strict: bool,
     /// In the end all faults stop, and everything becomes whole.
     pub quiet: bool,
-    /// Being whole includes that every replica is in-sync.
-    pub rejoin: bool,
 }
 
 impl Default for Chances {
@@ -128,7 +126,6 @@ impl Default for Chances {
             space_wait_ms: None,
             strict: false,
             quiet: false,
-            rejoin: false,
         }
     }
 }
@@ -176,7 +173,6 @@ impl Chances {
             space_wait_ms: [None, Some(0), Some(200)][rng.below(3)],
             strict: rng.one_in(4),
             quiet: true,
-            rejoin: std::env::var("REJOIN").is_ok(),
         }
         .with_some_syncing(&mut rng)
     }

@@ -45,8 +45,7 @@ impl World {
         let mut actors = self.actors.values();
         let serves = actors.any(|actor| actor.epoch == epoch && actor.serving);
         let written = self.stats.writes_in_quiet >= writes_before + WRITES;
-        let joined = !self.chances.rejoin || self.record.syncing().is_empty();
-        serves && !fenced && written && joined
+        serves && !fenced && written && self.record.syncing().is_empty()
     }
 
     fn what_is_missing(&self) -> String {
