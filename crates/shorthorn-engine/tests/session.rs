@@ -8,9 +8,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
 use rustix::process::Signal;
-use shorthorn_wire::agent::{Ask, Hello, ToProgram};
+use shorthorn_wire::agent::{Ask, Hello, Resync, Target, ToProgram};
 use support::engine::{SIZE, World};
 use support::nbd::{ESHUTDOWN, FLUSH, FUA, Nbd, TRIM, ZEROES};
+use support::replica::FakeReplica;
 use support::{LIMIT, eventually};
 
 #[test]
@@ -207,4 +208,41 @@ fn sigint_and_sighup_are_for_others() {
     assert!(engine.ended().is_none());
     engine.signal(Signal::TERM);
     assert_eq!(engine.code(), 0);
+}
+
+/// A replica that was placed while the session runs: the program has no connection for it until the core wants one.
+#[test]
+fn a_replica_that_comes_later_is_dialled_copied_and_needed() {
+    let world = World::new();
+    let mut engine = world.serving();
+    let mut client = world.client();
+    client.write(0, 5 << 20, &[7; 8192]).expect("written");
+    let late = FakeReplica::start(SIZE);
+    late.state().joins = true;
+    let mut targets = world.order.targets.clone();
+    targets.push(Target {
+        replica: "r3".into(),
+        node: "n3".into(),
+        address: Some(late.address.to_string()),
+        attempt: 1,
+        in_sync: false,
+        stored_m: 0,
+        local: false,
+    });
+    world.agent.say(&ToProgram::Targets { targets });
+    eventually("the record is asked to take it in", || {
+        let asks = world.agent.heard().asks();
+        asks.iter().any(
+            |(_, ask)| matches!(ask, Ask::ReplicaSynced { replica, attempt: 1, .. } if replica == "r3"),
+        )
+    });
+    assert_eq!(late.state().bytes[5 << 20..][..8192], [7; 8192]);
+    assert!(late.state().copies > 0);
+    client.write(0, 0, &[8; 4096]).expect("written to all");
+    assert_eq!(late.state().bytes[..4096], [8; 4096]);
+    let told: Vec<Resync> = world.agent.heard().resyncs();
+    assert!(told.iter().any(|resync| resync.replica == "r3"));
+    engine.signal(Signal::TERM);
+    assert_eq!(engine.code(), 0, "{}", engine.log());
+    assert_eq!(late.state().closed, 1);
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use shorthorn_wire::agent::{Answer, Ask, Hello, Phase, ToAgent, ToProgram};
+use shorthorn_wire::agent::{Answer, Ask, Hello, Phase, Resync, ToAgent, ToProgram};
 use shorthorn_wire::lines;
 use shorthorn_wire::message::Document;
 
@@ -39,6 +39,15 @@ impl Heard {
             Ask::SessionClosed { clean, .. } => Some(clean),
             _ => None,
         })
+    }
+
+    /// Every resync that was told, in order.
+    pub fn resyncs(&self) -> Vec<Resync> {
+        let of = |message: &ToAgent| match message {
+            ToAgent::Status { resyncs, .. } => resyncs.clone(),
+            _ => Vec::new(),
+        };
+        self.messages.iter().flat_map(of).collect()
     }
 
     /// The replicas whose removal was asked, each once, in order.

@@ -7,9 +7,10 @@ use std::thread;
 
 use bytes::{Bytes, BytesMut};
 use shorthorn_wire::message::{
-    Attempt, Epoch, Extent, Refusal, RegionRun, Reply, Request, Role, Standing, Tag,
+    Attempt, BlockState, Blocks, Epoch, Extent, Refusal, RegionRun, Reply, Request, Role, Standing,
+    Tag,
 };
-use shorthorn_wire::{Encoder, OutQueue, REGION_BYTES, decode_request};
+use shorthorn_wire::{BLOCK_BYTES, Encoder, OutQueue, REGION_BYTES, decode_request};
 
 /// What a replica holds and was asked.
 #[derive(Default)]
@@ -23,7 +24,9 @@ pub struct State {
     pub pings: u32,
     /// Says this in place of its next reply.
     pub garbage: Option<Vec<u8>>,
-    /// Refuses changes for want of space.
+    /// Was never in-sync, and says so.
+    pub joins: bool,
+    pub copies: u32,
     streams: Vec<TcpStream>,
     over: bool,
 }
@@ -131,9 +134,13 @@ fn standing(sealed: (Epoch, Attempt), state: &State) -> Reply {
     Reply::Standing(Standing {
         sealed_before: (0, 0),
         sealed,
-        role: Role::Member,
-        m: 1,
-        synced_through: Some(1),
+        role: if state.joins {
+            Role::Syncing
+        } else {
+            Role::Member
+        },
+        m: u64::from(!state.joins),
+        synced_through: (!state.joins).then_some(1),
         torn: false,
         failed: None,
         boot: "boot".into(),
@@ -178,6 +185,28 @@ fn answer(request: Request, state: &mut State) -> Reply {
                 },
             ]);
         }
+        Request::Hash { offset, length } => {
+            let (mut digest, bytes) = (
+                [0u8; 32],
+                &state.bytes[offset as usize..][..length as usize],
+            );
+            for (index, byte) in bytes.iter().enumerate() {
+                digest[index % 31] = byte.wrapping_add(digest[index % 31].wrapping_mul(3));
+            }
+            return Reply::Hash { digest, bad: false };
+        }
+        Request::Fetch { offset, length } => {
+            let bytes = &state.bytes[offset as usize..][..length as usize];
+            let states = vec![BlockState::Good { sum: 1 }; length as usize / BLOCK_BYTES as usize];
+            let data = Bytes::copy_from_slice(bytes);
+            return Reply::Blocks(Blocks { states, data });
+        }
+        Request::Copy { offset, blocks } => {
+            let start = offset as usize;
+            state.bytes[start..start + blocks.data.len()].copy_from_slice(&blocks.data);
+            state.copies += 1;
+            mark(state, offset, blocks.data.len() as u64);
+        }
         Request::Clear { regions, .. } => {
             for run in regions {
                 state
@@ -196,7 +225,6 @@ fn answer(request: Request, state: &mut State) -> Reply {
         Request::Flush { .. } => state.flushes += 1,
         Request::Ping => state.pings += 1,
         Request::Hello(_) | Request::Member(_) => {}
-        other => panic!("not expected of an engine here: {other:?}"),
     }
     Reply::Done
 }
