@@ -112,7 +112,7 @@ impl Engine {
         let Step::Change(Change { op, .. }) = std::mem::replace(&mut call.step, Step::Flush) else {
             return;
         };
-        call.step = Step::Mend(Mend {
+        call.step = Step::Mend(Box::new(Mend {
             sources,
             to,
             result,
@@ -120,7 +120,7 @@ impl Engine {
             offset,
             length: 0,
             pieces: None,
-        });
+        }));
         self.mend_chunk(now, key, out);
     }
 

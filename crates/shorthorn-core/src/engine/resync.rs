@@ -47,7 +47,7 @@ impl Engine {
                 tried: ReplicaSet::EMPTY,
                 step: LaneStep::Queued,
             };
-            let key = self.calls.insert(Work::Lane(lane));
+            let key = self.calls.insert(Work::Lane(Box::new(lane)));
             let (first, end) = blocks_of(offset, u64::from(length));
             if self.ranges.enter(key, first, end, true) {
                 self.hash_range(now, key, out);

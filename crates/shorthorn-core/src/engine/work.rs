@@ -30,7 +30,7 @@ pub(super) enum Work {
     /// A change for syncing replicas.
     Mirror(Mirror),
     /// Resync: a range is made equal.
-    Lane(Lane),
+    Lane(Box<Lane>),
     /// Resync: it opens as syncing.
     JoinOpen(ReplicaIndex),
     /// Resync: what it has becomes durable.
@@ -128,7 +128,7 @@ pub(super) enum Step {
     /// A write or zero is under way.
     Change(Change),
     /// A change that only some applied is made whole.
-    Mend(Mend),
+    Mend(Box<Mend>),
     /// A change of which nothing was left waits for space.
     Parked(ClientOp),
     Flush,
