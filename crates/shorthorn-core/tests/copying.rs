@@ -358,3 +358,44 @@ fn a_settle_without_anybody_is_no_order() {
     let refused = Copier::new(order, "k1".to_owned()).err();
     assert_eq!(refused, Some(BadOrder::NoTarget));
 }
+
+/// Until the record has removed who was left out, the marks are all that says where it differs: if it comes back before
+/// that, the next settle or session compares those regions.
+#[test]
+fn a_settle_without_a_member_clears_only_what_the_record_has_decided() {
+    let mut order = order(CopyWork::Settle);
+    order.targets[2].in_sync = true;
+    order.without = vec!["r1".to_owned()];
+    let mut bench = Bench::with(order);
+    for replica in [0, 2] {
+        bench.seal(replica, marked(false, 2));
+    }
+    for _ in 0..2 {
+        for replica in [0, 2] {
+            let reply = match bench.asked(replica)[0] {
+                Request::Hash { .. } => hash(1),
+                _ => Reply::Done,
+            };
+            bench.answer(replica, reply);
+        }
+    }
+    assert_eq!(bench.ready, Some(vec!["r0".to_owned(), "r2".to_owned()]));
+    assert!(bench.sent.is_empty(), "nothing was cleared");
+    let document = document(3);
+    bench.event(Event::Committed { document });
+    for replica in [0, 2] {
+        assert!(matches!(bench.asked(replica)[..], [Request::Member(_)]));
+        bench.answer(replica, Reply::Done);
+    }
+    let regions = vec![RegionRun { first: 2, count: 1 }];
+    let clear = Request::Clear {
+        m: 3,
+        seq: 0,
+        regions,
+    };
+    for replica in [0, 2] {
+        assert_eq!(bench.asked(replica), [&clear]);
+        bench.answer(replica, Reply::Done);
+    }
+    assert!(bench.finished);
+}

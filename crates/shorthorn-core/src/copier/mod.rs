@@ -43,7 +43,8 @@ enum State {
     Ready,
     /// The members store it.
     Telling,
-    /// Move: the new member's marks go, under the membership number at which it became in-sync.
+    /// Move: the new member's marks go, under the membership number at which it became in-sync. Settle without a member: all
+    /// marks go, now that the record has removed it.
     Stamping,
     Over,
 }

@@ -131,9 +131,7 @@ impl Copier {
     /// All that were asked have done what the state says.
     pub(super) fn step_done(&mut self, now: Nanos, out: &mut Vec<Effect>) {
         match self.state {
-            State::Syncing if self.order.work == CopyWork::Settle && !self.runs.is_empty() => {
-                self.update(now, out);
-            }
+            State::Syncing if self.clears_before_ready() => self.update(now, out),
             State::Updating => {
                 self.enter(State::Clearing);
                 self.clear(now, self.wanted, out);
@@ -145,27 +143,27 @@ impl Copier {
                 let sealed = self.sealer.names(self.wanted);
                 out.push(Effect::Ready { sealed });
             }
-            State::Telling => match &self.order.work {
-                CopyWork::Settle => self.finish(out),
-                CopyWork::Move { .. } => {
-                    let target = self.move_target();
-                    self.enter(State::Stamping);
-                    self.clear(now, target, out);
-                }
-            },
-            State::Stamping if self.cleared < self.runs.len() => {
-                let target = self.move_target();
-                self.clear(now, target, out);
+            State::Telling | State::Stamping if self.cleared < self.runs.len() => {
+                let still_marked = self.still_marked();
+                self.enter(State::Stamping);
+                self.clear(now, still_marked, out);
             }
-            State::Stamping => self.finish(out),
+            State::Telling | State::Stamping => self.finish(out),
             _ => {}
         }
     }
 
-    /// Of a move; nobody, of a settle.
-    fn move_target(&self) -> ReplicaSet {
+    /// A settle of all in-sync replicas: nobody differs from them any more. While somebody who is in-sync by the record is
+    /// left out, the marks say where that one may differ, should it come back before the record has removed it.
+    fn clears_before_ready(&self) -> bool {
+        let settles = self.order.work == CopyWork::Settle;
+        settles && self.order.without.is_empty() && !self.runs.is_empty()
+    }
+
+    /// Whose marks go only when the record has decided: a move's target's, and everybody's after a settle without some.
+    fn still_marked(&self) -> ReplicaSet {
         match &self.order.work {
-            CopyWork::Settle => ReplicaSet::EMPTY,
+            CopyWork::Settle => self.wanted,
             CopyWork::Move { target, .. } => self.sealer.find(target).into_iter().collect(),
         }
     }
