@@ -24,3 +24,4 @@ mod sealer;
 pub use nanos::Nanos;
 pub use order::BadOrder;
 pub use replica_set::{REPLICAS_MAX, ReplicaIndex, ReplicaSet};
+pub use sealer::why_behind;

@@ -4,7 +4,9 @@
 
 use shorthorn_wire::WIRE_VERSION;
 use shorthorn_wire::agent::Target;
-use shorthorn_wire::message::{Attempt, Document, Epoch, Hello, Request, Seal, Standing};
+use shorthorn_wire::message::{
+    Attempt, Document, Epoch, Hello, Membership, Request, Seal, Standing,
+};
 
 use crate::post::Post;
 use crate::replica_set::REPLICAS_MAX;
@@ -337,7 +339,7 @@ impl Sealer {
 ///
 /// Only an in-sync target is judged. Its own past must be at least what the record requires (A17): it was sealed for the
 /// last session that was opened, or later, under the attempt under which it is in-sync, and it stored the membership
-/// that it was told. Never sealed is right only in a volume that was never open.
+/// that it was told ([`why_behind`]). Never sealed is right only in a volume that was never open.
 fn unfit(identity: &Identity, target: &Target, standing: &Standing) -> Option<String> {
     if let Some(why) = &standing.failed {
         return Some(format!("it failed in this boot: {why}"));
@@ -345,23 +347,38 @@ fn unfit(identity: &Identity, target: &Target, standing: &Standing) -> Option<St
     if !target.in_sync {
         return None;
     }
+    why_behind(
+        standing,
+        identity.opened_epoch,
+        target.attempt,
+        target.stored_m,
+    )
+}
+
+/// Why an in-sync replica's own past is less than the record requires; none: it is enough (docs/protocol.md, A17).
+///
+/// Judged before it is sealed: a seal raises what it is judged by. `opened_epoch`: of the last session that was open, or
+/// of the last settle; `in_sync`: the attempt under which it is in-sync; `stored_m`: the membership number that it had
+/// stored.
+pub fn why_behind(
+    standing: &Standing,
+    opened_epoch: Epoch,
+    in_sync: Attempt,
+    stored_m: Membership,
+) -> Option<String> {
     let (epoch, attempt) = standing.sealed_before;
-    if epoch < identity.opened_epoch {
+    if epoch < opened_epoch {
         return Some(format!(
-            "its last epoch {epoch} is older than {}, the last that was open or settled",
-            identity.opened_epoch
+            "its last epoch {epoch} is older than {opened_epoch}, the last that was open or settled"
         ));
     }
-    if epoch > 0 && attempt != target.attempt {
-        return Some(format!(
-            "its attempt was {attempt}, in-sync is {}",
-            target.attempt
-        ));
+    if epoch > 0 && attempt != in_sync {
+        return Some(format!("its attempt was {attempt}, in-sync is {in_sync}"));
     }
-    if standing.m < target.stored_m {
+    if standing.m < stored_m {
         return Some(format!(
-            "its membership number {} is older than {}, which it had stored",
-            standing.m, target.stored_m
+            "its membership number {} is older than {stored_m}, which it had stored",
+            standing.m
         ));
     }
     None

@@ -16,11 +16,11 @@ use shorthorn_core::Nanos;
 use shorthorn_core::replica::{ConnId, Event};
 use shorthorn_wire::WIRE_VERSION;
 use shorthorn_wire::agent::Held;
-use shorthorn_wire::message::{Epoch, Hello, Reply, Request, Seal, Tag};
+use shorthorn_wire::message::{Epoch, Hello, Membership, Reply, Request, Seal, Tag};
 
 use crate::clock;
 use crate::log;
-use crate::slot::{Fenced, Slot};
+use crate::slot::{Fenced, Inner, Slot};
 use crate::store::{OrderError, Store};
 
 /// Every fence's engine id begins so: no engine's or copier's does.
@@ -35,6 +35,10 @@ pub struct Fence {
     pub replica: String,
     /// At what, with which document.
     pub seal: Seal,
+    /// The least epoch that it must have been sealed for before.
+    pub opened_epoch: Epoch,
+    /// The least membership number that it must have stored.
+    pub stored_m: Membership,
     /// From the durable seal to the answer, milliseconds.
     pub wait_ms: u64,
 }
@@ -96,7 +100,7 @@ impl Fence {
         Ok(inner.held(&slot))
     }
 
-    fn is_sealed(&self, inner: &crate::slot::Inner) -> bool {
+    fn is_sealed(&self, inner: &Inner) -> bool {
         let Seal { epoch, attempt, .. } = self.seal;
         !inner.is_closed() && inner.core().is_sealed(epoch, attempt, &name(epoch))
     }
@@ -134,6 +138,10 @@ impl Fence {
             if !inner.join_inside(conn, sender) {
                 return Err(self.not_sealed("it is being deleted, or its program ends".to_owned()));
             }
+            if let Some(why) = self.why_behind(&inner) {
+                // Its content is older than the record says, and the seal would hide that (A17).
+                return Err(self.not_sealed(why));
+            }
             let identity = inner.core().identity();
             let hello = Request::Hello(Hello {
                 wire: WIRE_VERSION,
@@ -166,6 +174,16 @@ impl Fence {
             }
         }
         Err(self.not_sealed("something newer ended it, or it is being deleted".to_owned()))
+    }
+
+    fn why_behind(&self, inner: &Inner) -> Option<String> {
+        let standing = inner.core().standing();
+        shorthorn_core::why_behind(
+            &standing,
+            self.opened_epoch,
+            self.seal.attempt,
+            self.stored_m,
+        )
     }
 
     fn not_sealed(&self, why: String) -> FenceError {

@@ -76,11 +76,15 @@ impl Orders {
                 replica,
                 epoch,
                 attempt,
+                opened_epoch,
+                stored_m,
                 document,
                 wait_ms,
             } => {
                 let fence = Fence {
                     replica,
+                    opened_epoch,
+                    stored_m,
                     seal: Seal {
                         epoch,
                         attempt,

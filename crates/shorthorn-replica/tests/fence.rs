@@ -20,6 +20,8 @@ fn fence(id: u64, epoch: u64, attempt: u64, version: u64, wait: Duration) -> ToP
         replica: "r1".to_owned(),
         epoch,
         attempt,
+        opened_epoch: 0,
+        stored_m: 0,
         document: document(version, 0),
         wait_ms: wait.as_millis() as u64,
     }
@@ -294,6 +296,8 @@ fn absurd_fences_are_refused_and_seal_nothing() {
         replica: "../r1".to_owned(),
         epoch: 6,
         attempt: 1,
+        opened_epoch: 0,
+        stored_m: 0,
         document: document(3, 0),
         wait_ms: 1,
     });
@@ -358,4 +362,41 @@ fn an_engine_that_reads_nothing_does_not_hold_up_its_fence() {
         "{:?}",
         started.elapsed()
     );
+}
+
+/// A17: the seal would raise what the next session judges it by, so it stays as it is and another replica holds the fence.
+#[test]
+fn a_replica_that_went_back_in_time_is_not_sealed() {
+    let disk = Disk::new("disk-1");
+    let mut program = with_replica(&disk);
+    // Opened at epoch 5, where it stored membership number 1.
+    let mut engine = program.opened("r1", 5, 2);
+    let order = |opened_epoch, attempt, stored_m| {
+        move |id| ToProgram::Fence {
+            id,
+            replica: "r1".to_owned(),
+            epoch: 9,
+            attempt,
+            opened_epoch,
+            stored_m,
+            document: document(3, 0),
+            wait_ms: 1,
+        }
+    };
+    for (opened_epoch, attempt, stored_m, why) in [
+        (8, 1, 1, "its last epoch 5 is older than 8"),
+        (5, 2, 1, "its attempt was 1, in-sync is 2"),
+        (5, 1, 2, "its membership number 1 is older than 2"),
+    ] {
+        let refused = program.order(order(opened_epoch, attempt, stored_m));
+        let refused = refused.expect_err("it is behind");
+        assert!(refused.contains(why), "{refused}");
+        let standing = program.held("r1").standing.expect("a standing");
+        assert_eq!(standing.sealed, (5, 1));
+    }
+    // One that is as the record says is, again and again.
+    for _ in 0..2 {
+        program.order(order(5, 1, 1)).expect("held");
+    }
+    assert!(engine.is_ended());
 }

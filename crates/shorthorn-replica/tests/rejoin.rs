@@ -191,6 +191,8 @@ fn a_new_connection_drains_the_old_one_and_nothing_late_is_applied() {
         replica: "r1".to_owned(),
         epoch: 6,
         attempt: 2,
+        opened_epoch: 0,
+        stored_m: 0,
         document: document(4, 2),
         wait_ms: 1,
     };

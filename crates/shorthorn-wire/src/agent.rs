@@ -395,6 +395,10 @@ pub enum ToProgram {
         epoch: Epoch,
         /// By the record.
         attempt: Attempt,
+        /// See [`SessionOrder::opened_epoch`]. One that was sealed for less has gone back in time: it is not sealed (A17).
+        opened_epoch: Epoch,
+        /// See [`Target::stored_m`].
+        stored_m: Membership,
         /// The document.
         document: Document,
         /// 1.1 T, milliseconds.

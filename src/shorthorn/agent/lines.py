@@ -120,6 +120,8 @@ def fence_of(order: FenceReplica, replica: Replica, grant_s: float) -> wire.Fenc
         replica=order.replica,
         epoch=order.volume.epoch,
         attempt=replica.attempt,
+        opened_epoch=order.volume.opened_epoch,
+        stored_m=replica.stored_m,
         document=document_of(order.volume),
         wait_ms=math.ceil(fence_wait_s(grant_s) * 1000),
     )

@@ -342,12 +342,14 @@ class Probe(Line, tag_field="type", tag="probe"):
 
 
 class Fence(Line, tag_field="type", tag="fence"):
-    """Seal a replica for a fence; answered once `wait_ms` have passed since."""
+    """Seal a replica for a fence, unless it is older than the record requires; answered once `wait_ms` have passed since."""
 
     id: int
     replica: str
     epoch: int
     attempt: int
+    opened_epoch: int
+    stored_m: int
     document: Document
     wait_ms: int
 
