@@ -66,6 +66,12 @@ class RegisterClients:
             for i in range(clients)
         ]
 
+    def clear(self) -> None:
+        """Make every range zeroes, as a new volume is. Call it before the clients start."""
+        with NbdClient(self.path, self._export, timeout_s=self._stall_s) as client:
+            for slot in self._slots:
+                client.write(slot.offset, bytes(slot.length))
+
     def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()

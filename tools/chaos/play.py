@@ -11,8 +11,8 @@ from tests.support.cluster import Cluster
 from tools.chaos.faults import Episode, Fault, Kind, Role
 from tools.chaos.loads import Load, await_progress
 
-GOES_ON_S = 20.0
-"""Bound on the pause of I/O while one program is away that isn't the volume's engine: `silence_s`, a removal, slack."""
+GOES_ON_S = 30.0
+"""Bound on the pause of I/O while one program is away that isn't the volume's engine: four times `silence_s`, slack."""
 
 COMES_BACK_S = 90.0
 """Bound on the first progress after the last fault of an episode is over: starts are backed off, opens have a grace time."""

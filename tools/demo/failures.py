@@ -44,7 +44,9 @@ def lose_a_replica(cluster: Cluster, folder: Path, steps: Steps, name: str) -> N
 
 def lose_a_node(cluster: Cluster, steps: Steps, name: str) -> None:
     """Stop every program of n3 under clients, fence it, go on at n1; continue it, and it does no harm."""
-    with RegisterClients(socket_of(cluster.endpoint(name)), name, slots()) as clients:
+    clients = RegisterClients(socket_of(cluster.endpoint(name)), name, slots())
+    clients.clear()
+    with clients:
         clients.goes_on(200)
         with (
             steps.step("SIGSTOP every program of n3 under a client: detach by fence, attach at n1") as result,
