@@ -380,7 +380,18 @@ class Cluster:
         volume = self.volumes.get(uid)
         if volume is None:
             return False
-        return not self._take(volume, self._judge(volume, event))
+        committed = not self._take(volume, self._judge(volume, event))
+        if committed and not isinstance(event, SessionClosed):
+            self._tell_members(self.volumes[uid])
+        return committed
+
+    def _tell_members(self, volume: Volume) -> None:
+        """Each stores the membership number that the session's engine tells it."""
+        for replica in volume.in_sync:
+            machine = self.machines[replica.node]
+            if machine.there and replica.id in machine.folders:
+                folder = machine.folders[replica.id]
+                machine.folders[replica.id] = msgspec.structs.replace(folder, m=volume.m)
 
     def folder(self, replica: ReplicaId, node: NodeName) -> ReplicaSighting | None:
         machine = self.machines.get(node)

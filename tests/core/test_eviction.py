@@ -4,6 +4,8 @@ LH-9781: evicting a node attached a detached volume, again and again. LH-9857: i
 detached volumes altogether. Both must pass with the same code.
 """
 
+import msgspec
+
 from shorthorn.core.lifecycle.events import (
     Cordoned,
     DeclaredDead,
@@ -13,7 +15,7 @@ from shorthorn.core.lifecycle.events import (
     Uncordoned,
 )
 from shorthorn.core.lifecycle.state import State, state_of
-from shorthorn.core.model.ids import NodeName
+from shorthorn.core.model.ids import Epoch, NodeName
 from shorthorn.core.model.volume import Spec
 from shorthorn.core.planning.eviction import eviction_report
 from tests.core.cluster import GIB, Cluster
@@ -297,3 +299,23 @@ def test_many_volumes_move_under_the_budgets() -> None:
             break
         cluster.carry_out(cluster.plan())
     assert report(cluster, "n1")[0] == "done"
+
+
+def test_nothing_is_dropped_for_the_sake_of_a_copy_that_went_back_in_time() -> None:
+    """It answers its probe, and no session would take it for a source (docs/protocol.md, A17)."""
+    cluster = used()
+    volume = cluster.volume("v1")
+    old = next(r for r in volume.in_sync if r.node == "n3")
+    folders = cluster.machines[old.node].folders
+    now = folders[old.id]
+    before = msgspec.structs.replace(now, sealed=(Epoch(volume.opened_epoch - 1), old.attempt))
+    folders[old.id] = before
+    cluster.report("n3")
+    assert not cluster.apply("v1", SpecChanged(spec=Spec(replicas=2)))
+    cluster.rest()
+    assert cluster.line("v1").endswith("replicas n1 n2 n3")
+    waits = cluster.waits()
+    assert any("stays, though it is to go" in wait and "went back in time" in wait for wait in waits), waits
+    folders[old.id] = msgspec.structs.replace(now, probe=folders[old.id].probe)
+    cluster.rest()
+    assert len(cluster.volume("v1").in_sync) == 2

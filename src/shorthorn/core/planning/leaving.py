@@ -17,6 +17,7 @@ from shorthorn.core.planning.looking import (
     overdue,
     present,
     wait,
+    why_behind,
     why_lost,
     why_must_go,
     why_replaced,
@@ -25,7 +26,7 @@ from shorthorn.core.planning.plan import Intent, Plan, PlannedEvent
 
 
 def plan_leaving(world: World, volume: Volume, want: int) -> Plan:
-    """Intents: ReplicaLeaving, ReplicaDropped. Waits: a remaining replica that did not answer its probe."""
+    """Intents: ReplicaLeaving, ReplicaDropped. Waits: a remaining replica that did not answer its probe, or is too old."""
     marks = plan_marks(world, volume, want)
     if marks.intents:
         return marks
@@ -40,6 +41,11 @@ def plan_leaving(world: World, volume: Volume, want: int) -> Plan:
         return Plan(
             waits=(wait(volume, f"{reason}; replica {names} is asked first", "they answer", leaving.node),)
         )
+    behind = [f"{r.id} on {r.node}: {why}" for r in others if (why := _behind(world, volume, r))]
+    if behind:
+        reason = f"replica {leaving.id} on {leaving.node} stays, though it is to go ({leaving.leaving})"
+        frees = "attach and detach it: opening goes on without what is too old"
+        return Plan(waits=(wait(volume, f"{reason}: {'; '.join(behind)}", frees, leaving.node),))
     event = ReplicaDropped(epoch=volume.epoch, replica=leaving.id, probes=tuple(r.id for r in others))
     return Plan(intents=(_intend(volume, event, leaving.leaving),))
 
@@ -106,6 +112,12 @@ def _marks(volume: Volume, going: dict[ReplicaId, str]) -> Iterator[Intent]:
         if bool(why) != bool(replica.leaving):
             event = ReplicaLeaving(replica=replica.id, why=why)
             yield _intend(volume, event, why or "it is needed where it is")
+
+
+def _behind(world: World, volume: Volume, replica: Replica) -> str:
+    """It would be kept, by its answer to the probe, and is no source: nothing may go for its sake (A17)."""
+    seen = world.replica_seen(replica.node, replica.disk, replica.id)
+    return why_behind(volume, replica, seen) if seen else ""
 
 
 def _answered(world: World, replica: Replica, drop: str) -> bool:

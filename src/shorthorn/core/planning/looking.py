@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+from shorthorn.core.lifecycle.guards import spoken
 from shorthorn.core.lifecycle.state import why_absent
 from shorthorn.core.model.ids import NodeName
-from shorthorn.core.model.sighting import Reach
+from shorthorn.core.model.sighting import Reach, ReplicaSighting
 from shorthorn.core.model.volume import Replica, Task, Volume
 from shorthorn.core.model.world import World
 from shorthorn.core.planning.plan import Wait
@@ -37,6 +38,21 @@ def why_must_go(world: World, replica: Replica) -> str:
         return lost
     node = world.nodes.get(replica.node)
     return f"{replica.node} is being evicted" if node and node.evicting else ""
+
+
+def why_behind(volume: Volume, replica: Replica, seen: ReplicaSighting) -> str:
+    """Why an in-sync replica's own past is less than the record requires (docs/protocol.md, A17); empty while it is enough.
+
+    What is seen may be older than the record, so this is reason to wait for a newer word, never to give anything up.
+    """
+    epoch, attempt = seen.sealed
+    if epoch < volume.opened_epoch:
+        return f"it was last sealed before epoch {spoken(volume.opened_epoch)}: its disk went back in time"
+    if epoch and attempt != replica.attempt:
+        return f"its attempt is {attempt}, in-sync is {replica.attempt}"
+    if seen.m < replica.stored_m:
+        return f"its membership number {seen.m} is older than {replica.stored_m}, which it had stored"
+    return ""
 
 
 def away_s(world: World, replica: Replica) -> float | None:
