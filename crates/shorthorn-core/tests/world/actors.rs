@@ -286,7 +286,7 @@ impl World {
                 replica,
                 tag,
                 request,
-            } => self.send(id, replica, tag, request),
+            } => return self.send(id, replica, tag, request),
             Effect::Answer {
                 client,
                 cookie,
@@ -333,14 +333,19 @@ impl World {
         copier.handle(now, event, &mut out);
         let work = work.clone();
         for effect in out {
-            self.copier_effect(id, &work, effect);
+            self.copier_effect(id, &work, effect)?;
         }
         Ok(())
     }
 
-    fn copier_effect(&mut self, id: u64, work: &CopyWork, effect: copier::Effect) {
+    fn copier_effect(
+        &mut self,
+        id: u64,
+        work: &CopyWork,
+        effect: copier::Effect,
+    ) -> Result<(), Violation> {
         let Some(actor) = self.actors.get_mut(&id) else {
-            return;
+            return Ok(());
         };
         match effect {
             copier::Effect::Dial { replica, .. } => self.dial(id, replica),
@@ -358,7 +363,7 @@ impl World {
                         register.lose();
                     }
                 }
-                self.send(id, replica, tag, request);
+                return self.send(id, replica, tag, request);
             }
             copier::Effect::Ready { .. } => {
                 let epoch = actor.epoch;
@@ -385,6 +390,7 @@ impl World {
             }
             copier::Effect::WakeAt(moment) => actor.wake = Some(moment),
         }
+        Ok(())
     }
 
     fn dial(&mut self, id: u64, replica: ReplicaIndex) {
@@ -399,7 +405,13 @@ impl World {
         self.unlinked(id, replica);
     }
 
-    fn send(&mut self, id: u64, replica: ReplicaIndex, tag: Tag, request: Request) {
+    fn send(
+        &mut self,
+        id: u64,
+        replica: ReplicaIndex,
+        tag: Tag,
+        request: Request,
+    ) -> Result<(), Violation> {
         let reach = self
             .actors
             .get(&id)
@@ -408,7 +420,9 @@ impl World {
             panic!("{request:?} is sent to {replica:?}, which is not connected");
         };
         if let Some(link) = self.links.get_mut(link).filter(|link| !link.cut) {
+            link.sends(tag, &request)?;
             link.requests.push_back((tag, request));
         }
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Connections between actors and replicas: in order each way, with any delay, also after one end is gone.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use shorthorn_core::replica::{ConnId, Effect, Event};
 use shorthorn_core::{Nanos, ReplicaIndex};
@@ -22,6 +22,8 @@ pub struct Link {
     pub serves: bool,
     /// It is broken: nothing more comes through, and both ends will hear of it.
     pub cut: bool,
+    /// Changes that the actor has sent and heard nothing of: offset and length.
+    pub unanswered: BTreeMap<Tag, (u64, u64)>,
 }
 
 impl Link {
@@ -35,7 +37,36 @@ impl Link {
             calls: true,
             serves: true,
             cut: false,
+            unanswered: BTreeMap::new(),
         }
+    }
+}
+
+/// What a request changes: offset and length.
+fn range_of(request: &Request) -> Option<(u64, u64)> {
+    match request {
+        Request::Write { offset, data, .. } => Some((*offset, data.len() as u64)),
+        Request::Zero { offset, length, .. } => Some((*offset, *length)),
+        _ => None,
+    }
+}
+
+impl Link {
+    /// A range is compared only when its changes were answered there (docs/protocol.md, Resync).
+    pub fn sends(&mut self, tag: Tag, request: &Request) -> Result<(), Violation> {
+        if let Some(range) = range_of(request) {
+            self.unanswered.insert(tag, range);
+        }
+        let Request::Hash { offset, length } = request else {
+            return Ok(());
+        };
+        let end = offset + u64::from(*length);
+        let overlaps = |(first, length): &(u64, u64)| *first < end && *offset < first + length;
+        if self.unanswered.values().any(overlaps) {
+            let why = format!("{request:?} before the changes of that range are answered");
+            return Err(Violation(why));
+        }
+        Ok(())
     }
 }
 
@@ -103,7 +134,10 @@ impl World {
                 self.fence_reply(node, reply);
                 Ok(())
             }
-            Some((tag, reply)) => self.reply(actor, replica, tag, reply),
+            Some((tag, reply)) => {
+                link.unanswered.remove(&tag);
+                self.reply(actor, replica, tag, reply)
+            }
             None => {
                 link.calls = false;
                 self.forget_link(id);
