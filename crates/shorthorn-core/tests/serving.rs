@@ -109,6 +109,40 @@ fn a_read_is_completed_only_under_grants_of_all() {
     );
 }
 
+/// Its replicas may be sealed by then: what it acknowledged now would be done after the fence was held.
+#[test]
+fn what_was_decided_while_the_engine_stood_still_is_acknowledged_only_under_grants() {
+    for op in [
+        ClientOp::Write {
+            data: Bytes::from(vec![7; 4096]),
+            fua: false,
+        },
+        ClientOp::Flush,
+    ] {
+        let length = if op == ClientOp::Flush { 0 } else { BLOCK };
+        let kind = |request: &Request| is_write(request) || is_flush(request);
+        let mut bench = Bench::serving(2);
+        let call = bench.call(0, length, op.clone());
+        bench.done(0, kind);
+        bench.later(3000);
+        bench.done(1, kind);
+        assert_eq!(bench.result(call), None, "r0 has granted nothing for 3 s");
+        bench.done(0, is_ping);
+        assert_eq!(bench.result(call), None, "nor has r1");
+        bench.done(1, is_ping);
+        assert!(bench.is_done(call));
+
+        let mut bench = Bench::serving(2);
+        let call = bench.call(0, length, op);
+        bench.done(0, kind);
+        bench.later(3000);
+        bench.done(1, kind);
+        bench.answer(0, is_ping, fenced());
+        assert_eq!(bench.result(call), None);
+        assert_eq!(bench.stopped, Some(true));
+    }
+}
+
 #[test]
 fn a_refusal_is_no_grant_and_ends_the_session() {
     let mut bench = Bench::serving(2);

@@ -106,7 +106,7 @@ impl Engine {
     pub(super) fn release(&mut self, now: Nanos, replica: ReplicaIndex, out: &mut Vec<Effect>) {
         let released = self.calls.forget(replica);
         self.go_on(now, released, out);
-        self.complete_reads(now, out);
+        self.complete_awaiting(now, out);
     }
 
     fn go_on(&mut self, now: Nanos, keys: Vec<Key>, out: &mut Vec<Effect>) {

@@ -3,8 +3,9 @@
 use shorthorn_wire::message::Request;
 
 use super::Engine;
-use super::api::Effect;
-use super::work::Work;
+use super::api::{ClientAnswer, Effect};
+use super::work::{Step, Work};
+use crate::calls::Key;
 use crate::mutants::{self, Mutant};
 use crate::{Nanos, ReplicaSet};
 
@@ -15,6 +16,41 @@ impl Engine {
             return ReplicaSet::EMPTY;
         }
         self.older(now, Nanos::from_millis(self.order.grant_ms))
+    }
+
+    /// A change or flush is done on every needed replica. The client is told under the grants of all, as for a read: an
+    /// engine that stood still meanwhile may have been fenced, and completes nothing.
+    pub(super) fn acknowledge(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
+        let stale = self.stale(now);
+        if stale.is_empty() {
+            return self.finish(now, key, Ok(ClientAnswer::Done), out);
+        }
+        self.awaiting.push(key);
+        self.ping(now, stale, out);
+    }
+
+    /// A grant may have come: what waits for it is looked at again.
+    pub(super) fn complete_awaiting(&mut self, now: Nanos, out: &mut Vec<Effect>) {
+        if self.awaiting.is_empty() {
+            return;
+        }
+        let stale = self.stale(now);
+        if !stale.is_empty() {
+            return self.ping(now, stale, out);
+        }
+        for key in std::mem::take(&mut self.awaiting) {
+            let Some(call) = self.calls.get_mut(key) else {
+                continue;
+            };
+            let decided = call.waiting.is_empty();
+            match &call.work {
+                Work::Client(client) if matches!(client.step, Step::Read(_)) => {
+                    self.complete_read(now, key, out);
+                }
+                Work::Client(_) if decided => self.client_completed(now, key, out),
+                _ => {}
+            }
+        }
     }
 
     /// Needed replicas whose newest answered request was sent this long ago, or longer.

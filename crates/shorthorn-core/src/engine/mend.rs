@@ -93,7 +93,7 @@ impl Engine {
         let full = tally.full.both(self.needed);
         let bad = tally.bad.both(self.needed);
         if full.is_empty() && bad.is_empty() {
-            return self.finish(now, key, Ok(ClientAnswer::Done), out);
+            return self.acknowledge(now, key, out);
         }
         if mutants::active(Mutant::NospaceFails) && !full.is_empty() {
             return self.finish(now, key, Err(ClientError::NoSpace), out);
@@ -155,7 +155,7 @@ impl Engine {
             if result == Err(ClientError::NoSpace) {
                 return self.no_space(now, key, sources, out);
             }
-            return self.finish(now, key, result, out);
+            return self.acknowledge(now, key, out);
         };
         mend.length = length;
         mend.pieces = None;

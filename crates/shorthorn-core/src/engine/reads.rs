@@ -149,7 +149,7 @@ impl Engine {
     }
 
     /// The data came, now or before: it goes to the client if every needed replica's grant stands.
-    fn complete_read(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
+    pub(super) fn complete_read(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
         let stale = self.stale(now);
         let finished = self.rounds.finished();
         let Some(Step::Read(read)) = self.step_mut(key) else {
@@ -165,20 +165,6 @@ impl Engine {
             None => return,
         };
         self.finish(now, key, Ok(answer), out);
-    }
-
-    /// A grant may have come: reads that wait for it are looked at again.
-    pub(super) fn complete_reads(&mut self, now: Nanos, out: &mut Vec<Effect>) {
-        if self.awaiting.is_empty() {
-            return;
-        }
-        let stale = self.stale(now);
-        if !stale.is_empty() {
-            return self.ping(now, stale, out);
-        }
-        for key in std::mem::take(&mut self.awaiting) {
-            self.complete_read(now, key, out);
-        }
     }
 
     /// The replica that was read is not needed any more: another is read.

@@ -48,7 +48,7 @@ impl Engine {
             }
             _ => self.fail_reply(now, key, replica, &reply, out),
         }
-        self.complete_reads(now, out);
+        self.complete_awaiting(now, out);
     }
 
     /// One of several has done what was asked.

@@ -252,7 +252,7 @@ impl Engine {
         };
         match &client.step {
             Step::Queued(_) | Step::Parked(_) => {}
-            Step::Flush => self.finish(now, key, Ok(ClientAnswer::Done), out),
+            Step::Flush => self.acknowledge(now, key, out),
             Step::Change(change) => {
                 let tally = change.tally;
                 self.change_decided(now, key, tally, out);
