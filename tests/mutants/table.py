@@ -54,12 +54,22 @@ TABLE = (
     Row("a fence waits", "Fence, B10", "fence-early", "python", "completed a read"),
     Row("settling takes all", "Settle, A10", "settle-partly", "python", "S4: in-sync"),
     # Required by issue 3: removal, resync, grants and space in a session.
-    Row("acknowledge after removal", "Write, A3", "ack-before-removal", "rust", "ack_before_removal_is_caught"),
+    Row(
+        "acknowledge after removal", "Write, A3", "ack-before-removal", "rust", "ack_before_removal_is_caught"
+    ),
     Row("grants", "Read, B10", "no-grants", "rust", "no_grants_is_caught"),
     Row("take back for space", "No space, A12", "nospace-fails", "rust", "nospace_fails_is_caught"),
-    Row("need a joiner before it is asked for", "Resync, A7", "join-on-answer", "rust", "join_on_answer_is_caught"),
+    Row(
+        "need a joiner before it is asked for",
+        "Resync, A7",
+        "join-on-answer",
+        "rust",
+        "join_on_answer_is_caught",
+    ),
     Row("flush a joiner", "Resync, A7", "join-no-flush", "rust", "join_no_flush_is_caught"),
     Row("compare after mirrored writes", "A9", "copy-overtakes", "rust", "copy_overtakes_is_caught"),
-    Row("reads wait for writes under way", "Ranges, A3", "read-in-flight", "rust", "read_in_flight_is_caught"),
+    Row(
+        "reads wait for writes under way", "Ranges, A3", "read-in-flight", "rust", "read_in_flight_is_caught"
+    ),
     Row("a seal syncs", "Seal, A13", "seal-no-sync", "rust", "seal_no_sync_is_caught"),
 )

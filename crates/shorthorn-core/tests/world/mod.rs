@@ -18,7 +18,7 @@ pub mod record;
 pub mod rng;
 mod run;
 
-pub use run::{run_seeds, run_worlds};
+pub use run::run_worlds;
 
 use std::collections::BTreeMap;
 

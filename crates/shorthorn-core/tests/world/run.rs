@@ -11,12 +11,7 @@ use super::{Chances, Stats, Violation, World};
 /// The first seed that went wrong, with why, and what happened before.
 pub type Wrong = (u64, Violation, Vec<String>);
 
-/// Runs many seeds. What was seen, or the first seed that went wrong.
-pub fn run_seeds(seeds: std::ops::Range<u64>, chances: &Chances) -> Result<Stats, Wrong> {
-    run_worlds(seeds, |_| chances.clone())
-}
-
-/// Runs many seeds, each of which chooses its world.
+/// Runs many seeds, each of which chooses its world. What was seen, or the first seed that went wrong.
 pub fn run_worlds(
     seeds: std::ops::Range<u64>,
     chances: impl Fn(u64) -> Chances,
