@@ -711,3 +711,71 @@ fn a_leave_waits_for_a_joiner_and_reads_do_not() {
     bench.agree();
     assert_eq!(bench.needed(), ["r1"]);
 }
+
+/// Two members and one of which the record is asked whether it is in-sync.
+fn with_hope() -> Bench {
+    let mut bench = Bench::with_joiners(2, 1);
+    bench.open_joiner(2, vec![]);
+    bench.all_equal();
+    bench.done(2, is_flush);
+    assert!(bench.synced().is_some());
+    bench
+}
+
+/// Both members fail while the record is asked: the only witness of the first removal is gone, and the next one may come.
+#[test]
+fn a_removal_whose_only_witness_fails_waits_for_the_next_one() {
+    let mut bench = with_hope();
+    let write = bench.write(1, 7);
+    bench.done(2, is_write);
+    bench.disconnect(1);
+    bench.disconnect(0);
+    assert_eq!(bench.stopped, None);
+    bench.commit(4);
+    bench.done(2, is_member);
+    bench.remove("r1", 5);
+    bench.remove("r0", 6);
+    assert!(bench.is_done(write));
+    assert_eq!(bench.needed(), ["r2"]);
+}
+
+/// The same, after it was asked: nobody is left who could store the first removal.
+#[test]
+fn a_removal_that_nobody_can_store_yet_goes_on() {
+    let mut bench = with_hope();
+    let (id, _) = bench.asked.pop().expect("it asks to join");
+    let write = bench.write(1, 7);
+    bench.done(2, is_write);
+    bench.disconnect(1);
+    bench.done(0, is_ping);
+    bench.disconnect(0);
+    bench.commit(4);
+    assert_eq!(bench.stopped, None);
+    assert_eq!(bench.result(write), None);
+    let document = document(5);
+    let broken = false;
+    bench.event(Event::Answer {
+        id,
+        answer: Answer::Committed { document, broken },
+    });
+    bench.done(2, is_member);
+    bench.remove("r0", 6);
+    assert!(bench.is_done(write));
+    assert_eq!(bench.needed(), ["r2"]);
+}
+
+/// Its seal was durable when its program started anew: that attempt can't be sealed again, the next one can.
+#[test]
+fn an_attempt_that_can_not_be_sealed_again_gives_way_to_the_next() {
+    let mut bench = Bench::with_joiners(1, 1);
+    bench.connect(1);
+    bench.done(1, |request| matches!(request, Request::Hello(_)));
+    let is_probe = |request: &Request| matches!(request, Request::Probe { .. });
+    bench.answer(1, is_probe, Reply::Standing(standing()));
+    bench.answer(1, |request| matches!(request, Request::Seal(_)), fenced());
+    assert_eq!(lost(&bench), Some(("r1".to_owned(), 1, String::new())));
+    bench.commit(4);
+    bench.sleep(600);
+    bench.open_joiner(1, vec![]);
+    bench.join(1, 6);
+}

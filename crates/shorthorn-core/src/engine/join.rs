@@ -151,6 +151,7 @@ impl Engine {
         if let Some(joiner) = self.joiners[replica.index()].take() {
             self.marks.dirty_mut().insert_all(&joiner.marked);
         }
+        self.removal_told(now, out);
         for key in std::mem::take(&mut self.unread) {
             self.begin(now, key, out);
         }

@@ -4,14 +4,14 @@
 //! What is copied is `resync`, what is mirrored is `mirror`, how one becomes a member is `join`.
 
 use shorthorn_wire::agent::Ask;
-use shorthorn_wire::message::{Attempt, Document, Open, Refusal, Reply, Request, Role};
+use shorthorn_wire::message::{Attempt, Document, Open, Reply, Request, Role};
 
 use super::Engine;
 use super::api::Effect;
 use super::marks::Regions;
 use super::work::Work;
 use crate::calls::Key;
-use crate::post::complaint;
+use crate::post::{complaint, is_final};
 use crate::sealer::Sealer;
 use crate::{Nanos, ReplicaIndex, ReplicaSet};
 
@@ -70,17 +70,6 @@ pub(super) struct Joiner {
     pub why: Option<String>,
     /// The record's, when it heard of the last attempt that broke. For this one only: the members were not told.
     document: Option<Document>,
-}
-
-/// It refuses a document that is older than its own.
-fn is_behind(reply: &Reply) -> bool {
-    matches!(
-        reply,
-        Reply::Refused {
-            why: Refusal::OldDocument,
-            ..
-        }
-    )
 }
 
 impl Joiner {
@@ -179,9 +168,10 @@ impl Engine {
                 }
             }
             (_, reply) => {
-                // One that was placed since knows a newer document; the record's answer brings it.
-                let behind = is_behind(&reply);
-                self.stop_attempt(now, replica, &complaint(&reply), behind, out);
+                // This attempt can't be sealed any more, or not with this document (one that was placed since knows a newer
+                // one): the record's answer brings the next.
+                let over = is_final(&reply);
+                self.stop_attempt(now, replica, &complaint(&reply), over, out);
             }
         }
     }

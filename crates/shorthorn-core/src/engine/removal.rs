@@ -213,6 +213,19 @@ impl Engine {
         }
     }
 
+    /// All that were asked for a sign of life have failed: the removal waits until there is another witness.
+    pub(super) fn no_witness(&mut self, now: Nanos, turn: u64, out: &mut Vec<Effect>) {
+        if self.removals.at(Stage::Witness, turn).is_some() {
+            let removal = self.removals.under_way.take();
+            if let Some((replica, why)) =
+                removal.and_then(|gone| Some((gone.replica, gone.failure?)))
+            {
+                self.removals.failures.push_front((replica, why));
+            }
+            self.next_removal(now, out);
+        }
+    }
+
     fn ask_lost(&mut self, witness: ReplicaIndex, out: &mut Vec<Effect>) {
         let Some(removal) = &mut self.removals.under_way else {
             return;
@@ -255,6 +268,10 @@ impl Engine {
             .without(ReplicaSet::only(replica))
             .without(self.removals.failed);
         let others = others.without(self.joining);
+        if others.is_empty() {
+            // All have failed but for one that may become a member: that one stores it then (`removal_told`).
+            return self.tell_status(out);
+        }
         let member = Member {
             role: Role::Member,
             document: self.document.clone(),
@@ -285,6 +302,17 @@ impl Engine {
             }
             let why = format!("the record refused a removal: {why}");
             self.end(now, false, why, out);
+        }
+    }
+
+    /// Somebody has stored, as its first word of being a member, the newest document: so a removal that nobody else could.
+    pub(super) fn removal_told(&mut self, now: Nanos, out: &mut Vec<Effect>) {
+        let storing = |call: &Work| matches!(call, Work::RemovalStore(_));
+        if self.calls.iter().any(|(_, call)| storing(&call.work)) {
+            return;
+        }
+        if let Some(turn) = self.removals.under_way.as_ref().map(|removal| removal.turn) {
+            self.removal_stored(now, turn, out);
         }
     }
 

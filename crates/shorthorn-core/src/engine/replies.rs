@@ -84,6 +84,7 @@ impl Engine {
             Some(Work::MarksFlush) => self.marks_flushed(now, out),
             Some(Work::MarksClear) => self.marks_cleared(now, out),
             Some(Work::LeaveFlush(turn)) => self.leave_flushed(turn, out),
+            Some(Work::Witness(turn)) => self.no_witness(now, turn, out),
             Some(Work::RemovalStore(turn)) => self.removal_stored(now, turn, out),
             Some(Work::JoinOpen(replica)) => self.joiner_opened(now, replica, out),
             Some(Work::JoinFlush(replica)) => self.ask_synced(replica, out),
