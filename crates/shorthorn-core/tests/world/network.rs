@@ -107,7 +107,7 @@ impl World {
     }
 
     /// One message, or the end, arrives at the replica.
-    pub(super) fn to_replica(&mut self, id: u64) {
+    pub(super) fn arrive_at_replica(&mut self, id: u64) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
@@ -124,7 +124,7 @@ impl World {
     }
 
     /// One message, or the end, arrives at the actor.
-    pub(super) fn to_actor(&mut self, id: u64) -> Result<(), Violation> {
+    pub(super) fn arrive_at_actor(&mut self, id: u64) -> Result<(), Violation> {
         let Some(link) = self.links.get_mut(&id) else {
             return Ok(());
         };

@@ -85,8 +85,8 @@ impl World {
 
     fn take(&mut self, next: Next) -> Result<(), Violation> {
         match next {
-            Next::ToReplica(link) => self.to_replica(link),
-            Next::ToActor(link) => return self.to_actor(link),
+            Next::ToReplica(link) => self.arrive_at_replica(link),
+            Next::ToActor(link) => return self.arrive_at_actor(link),
             Next::Work(node) => {
                 if let Some(done) = self.nodes[node].work() {
                     self.at_replica(node, done);
