@@ -64,7 +64,10 @@ def lose_a_node(cluster: Cluster, steps: Steps, name: str) -> None:
             clients.another_session_serves()
             new = socket_of(cluster.endpoint(name))
             clients.verify(new, name)
-            result.append(f"attached at n1 after {took:.1f} s, all {frozen} answered requests hold there")
+            check(state(cluster, name) == "attached degraded", f"degraded, not {state(cluster, name)}")
+            result.append(
+                f"attached at n1 after {took:.1f} s, degraded; all {frozen} answered requests hold there"
+            )
         with steps.step("SIGCONT: the old engine completes nothing, n3's replica is resynced") as result:
             gone = cluster.wait(lambda: not lives(engine), "the old engine's process has ended", 60)
             cut = clients.all_cut()
@@ -76,8 +79,9 @@ def lose_a_node(cluster: Cluster, steps: Steps, name: str) -> None:
             )
             took = cluster.wait(lambda: state(cluster, name) == "attached healthy", "healthy", HEALTHY_S)
             check(_all_in_sync(cluster, name), "three replicas are in-sync")
+            check(_events(cluster, name)[-1] == "replica_synced", "that was by resync")
             clients.verify(new, name)
-            result.append(f"healthy after {took:.1f} s more")
+            result.append(f"resynced and healthy after {took:.1f} s more")
 
 
 def _frozen(clients: RegisterClients) -> int:
