@@ -10,6 +10,7 @@ from shorthorn.agent.reconcile import (
     ForgetEngine,
     RefuseEpoch,
     StartEngine,
+    TakeBack,
     TellDisk,
     TellEngine,
     reconcile,
@@ -135,6 +136,16 @@ def test_addresses_and_leaves_are_told_when_they_change() -> None:
     assert leave.message == wire.Leave(replica="r-2")
     told = engine(3, targets=targets.message.targets, told=frozenset({leave.told}))
     assert reconcile(orders(order), running(told)) == []
+
+
+def test_a_leave_that_was_taken_back_is_told_again_when_it_comes_again() -> None:
+    """An eviction is cancelled when the replica has left already, and comes back; then it is evicted again."""
+    leave = ("leave", records.R2)
+    told = running(engine(3, told=frozenset({leave})))
+    stays = reconcile(orders(records.run_engine(3)), told)
+    assert TakeBack(volume=records.VOLUME, epoch=Epoch(3), told=leave) in stays
+    goes = reconcile(orders(records.run_engine(3, leave=(records.R2,))), told)
+    assert TakeBack not in kinds(goes)
 
 
 def test_a_close_is_bounded_once_and_told_on_each_link() -> None:

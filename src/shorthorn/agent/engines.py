@@ -29,6 +29,7 @@ from shorthorn.agent.reconcile import (
     ForgetEngine,
     RefuseEpoch,
     StartEngine,
+    TakeBack,
     TellEngine,
 )
 from shorthorn.agent.running import EngineRuns, Told
@@ -128,6 +129,8 @@ class Engines:
                 self._forget(self._engines[action.volume, action.epoch])
             case TellEngine():
                 self._tell(self._engines[action.volume, action.epoch], action)
+            case TakeBack():
+                self._engines[action.volume, action.epoch].told.discard(action.told)
 
     def end(self, engine: Engine, grace_s: float) -> None:
         """End an engine by signals, as a task; its end is confirmed as any other.

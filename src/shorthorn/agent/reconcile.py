@@ -86,6 +86,14 @@ class TellEngine(Action):
     message: wire.Close | wire.Leave | wire.Targets
 
 
+class TakeBack(Action):
+    """An order to an engine stands no more; should it come again, it is told again."""
+
+    volume: VolumeUid
+    epoch: Epoch
+    told: Told
+
+
 class TellDisk(Action):
     """Send a line to the linked replica program of a disk; one that has an id is given a fresh one."""
 
@@ -162,6 +170,8 @@ def _tell_engine(order: RunEngine, engine: EngineRuns, node: NodeName) -> Iterat
     if targets != engine.targets:
         message = wire.Targets(targets=targets)
         yield TellEngine(volume=engine.volume, epoch=engine.epoch, told=("targets",), message=message)
+    for told in sorted(told for told in engine.told if told[0] == "leave" and told[1] not in order.leave):
+        yield TakeBack(volume=engine.volume, epoch=engine.epoch, told=told)
     for replica in order.leave:
         told = ("leave", replica)
         if told not in engine.told:
