@@ -362,7 +362,7 @@ fn one_that_fails_after_the_ask_is_removed_like_a_member() {
     bench.agree();
     assert!(bench.is_done(write));
     assert_eq!(bench.needed(), ["r0"]);
-    bench.sleep(600);
+    bench.sleep(1100);
     bench.open_joiner(1, vec![]);
     bench.join(1, 6);
     assert_eq!(bench.needed(), ["r0", "r1"]);
@@ -455,7 +455,8 @@ fn a_session_outlives_each_of_its_replicas() {
         bench.disconnect(dies);
         bench.remove(&format!("r{dies}"), m);
         assert!(bench.is_done(write));
-        bench.sleep(600);
+        // The pauses grow.
+        bench.sleep(2100);
         bench.agree();
         bench.open_joiner(dies, vec![RegionRun { first: 0, count: 1 }]);
         bench.join(dies, m + 1);
@@ -603,6 +604,19 @@ fn the_source_may_die_under_a_copy() {
     bench.all_equal();
     bench.done(2, is_flush);
     assert!(bench.synced().is_some());
+}
+
+/// Removed between its hash and the joiner's: it is no more asked for what it has.
+#[test]
+fn the_source_may_go_between_two_hashes() {
+    let mut bench = Bench::with_joiners(2, 1);
+    bench.open_joiner(2, vec![]);
+    bench.answer(0, is_hash, differs());
+    bench.disconnect(0);
+    bench.remove("r0", 4);
+    bench.answer(2, is_hash, equal());
+    assert!(bench.waiting(0, is_fetch).is_empty());
+    assert_eq!(hashes(&bench, 1), [0]);
 }
 
 #[test]
@@ -778,4 +792,30 @@ fn an_attempt_that_can_not_be_sealed_again_gives_way_to_the_next() {
     bench.sleep(600);
     bench.open_joiner(1, vec![]);
     bench.join(1, 6);
+}
+
+/// B14: one that is lost again and again soon after it became a member comes back after growing pauses.
+#[test]
+fn a_member_that_does_not_last_comes_back_after_growing_pauses() {
+    let mut bench = Bench::serving(2);
+    let mut m = 3;
+    for pause in [500, 1000, 2000, 4000] {
+        bench.disconnect(1);
+        bench.remove("r1", m + 1);
+        bench.sleep(pause - 100);
+        assert!(bench.dialled.is_empty(), "not before {pause} ms");
+        bench.sleep(200);
+        bench.open_joiner(1, vec![]);
+        bench.join(1, m + 2);
+        m += 2;
+    }
+    // One that has lasted did not flap.
+    for _ in 0..61 {
+        bench.sleep(1000);
+        bench.agree();
+    }
+    bench.disconnect(1);
+    bench.remove("r1", m + 1);
+    bench.sleep(600);
+    assert_eq!(bench.dialled, [1]);
 }

@@ -136,15 +136,17 @@ impl Engine {
 
     /// All that were asked have answered, or are gone.
     pub(super) fn lane_completed(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
+        let there = self.needed.without(self.removals.failed());
         let Some(lane) = self.lane_mut(key) else {
             return;
         };
+        let source_is_there = there.contains(lane.source);
         match &mut lane.step {
             LaneStep::Queued => {}
             LaneStep::Hashing(Some(ours), Some(theirs)) if ours == theirs && !ours.1 => {
                 self.end_lane(now, key, out);
             }
-            LaneStep::Hashing(Some(_), Some(_)) => {
+            LaneStep::Hashing(Some(_), Some(_)) if source_is_there => {
                 lane.step = LaneStep::Fetching(None);
                 let source = lane.source;
                 self.fetch_range(now, key, source, out);
