@@ -148,7 +148,7 @@ impl Engine {
             return;
         }
         self.untold.remove(replica);
-        if let Some(joiner) = self.joiners[replica.index()].take() {
+        if let Some(joiner) = self.joiner_over(now, replica) {
             self.marks.dirty_mut().insert_all(&joiner.marked);
         }
         self.removal_told(now, out);

@@ -16,7 +16,7 @@ use crate::sealer::Sealer;
 use crate::{Nanos, ReplicaIndex, ReplicaSet};
 
 /// First pause after an attempt that broke; doubles up to [`PAUSE_MAX`] (B14).
-pub(super) const PAUSE: Nanos = Nanos::from_millis(500);
+const PAUSE: Nanos = Nanos::from_millis(500);
 const PAUSE_MAX: Nanos = Nanos::from_millis(30_000);
 /// Nothing is journaled for one that can't be reached, so it may be looked for more often.
 const DIAL_PAUSE_MAX: Nanos = Nanos::from_millis(5_000);
@@ -119,9 +119,25 @@ impl Engine {
     }
 
     pub(super) fn add_joiner(&mut self, now: Nanos, replica: ReplicaIndex, pause: Nanos) {
-        let joiner = Joiner::new(self.document.size);
+        let mut joiner = Joiner::new(self.document.size);
+        joiner.pause = pause.max(PAUSE);
         self.joiners[replica.index()] = Some(Box::new(joiner));
         self.sealer.want_at(now + pause, replica);
+    }
+
+    /// It is a member now, or is lost while it becomes one: the next pause is longer if that comes soon.
+    pub(super) fn joiner_over(&mut self, now: Nanos, replica: ReplicaIndex) -> Option<Box<Joiner>> {
+        let joiner = self.joiners[replica.index()].take()?;
+        let pause = (joiner.pause + joiner.pause).min(PAUSE_MAX);
+        self.joined[replica.index()] = Some((now, pause));
+        Some(joiner)
+    }
+
+    /// How long one that was lost stays away.
+    pub(super) fn rejoin_pause(&self, now: Nanos, replica: ReplicaIndex) -> Nanos {
+        let joined = self.joined[replica.index()];
+        let soon = joined.filter(|(since, _)| now - *since <= LASTING);
+        soon.map_or(PAUSE, |(_, pause)| pause)
     }
 
     /// The newest that the engine knows: one that was placed since refuses what is older than itself.

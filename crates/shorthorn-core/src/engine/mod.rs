@@ -103,6 +103,8 @@ pub struct Engine {
     needed: ReplicaSet,
     /// Syncing replicas, by index.
     joiners: Vec<Option<Box<Joiner>>>,
+    /// By index: when one that had joined was a member at last, and its pause should it be lost soon after (B14).
+    joined: Vec<Option<(Nanos, Nanos)>>,
     /// Syncing replicas that get every change, and for which nobody waits.
     mirrors: ReplicaSet,
     /// Needed, and not in-sync as far as the record has answered.
@@ -191,6 +193,7 @@ impl Engine {
             asks: Asks::default(),
             needed: ReplicaSet::EMPTY,
             joiners: (0..targets).map(|_| None).collect(),
+            joined: vec![None; targets],
             mirrors: ReplicaSet::EMPTY,
             joining: ReplicaSet::EMPTY,
             untold: ReplicaSet::EMPTY,

@@ -329,7 +329,7 @@ impl Engine {
         self.pinging.remove(replica);
         self.joining.remove(replica);
         self.untold.remove(replica);
-        self.joiners[replica.index()] = None;
+        self.joiner_over(now, replica);
         self.sealer.hang_up(ReplicaSet::only(replica), out);
         let attempt = self.sealer.target(replica).attempt + 1;
         self.sealer.set_syncing(replica, attempt);

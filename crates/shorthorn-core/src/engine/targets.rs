@@ -5,7 +5,7 @@
 use shorthorn_wire::agent::Target;
 
 use super::api::Effect;
-use super::joiners::{Joiner, PAUSE, Stage};
+use super::joiners::{Joiner, Stage};
 use super::{Engine, State};
 use crate::{Nanos, ReplicaIndex, ReplicaSet};
 
@@ -29,7 +29,8 @@ impl Engine {
     pub(super) fn rejoin(&mut self, now: Nanos, replica: ReplicaIndex, out: &mut Vec<Effect>) {
         let known = self.given_up.union(self.all_joiners()).contains(replica);
         if matches!(self.state, State::Serving) && !known {
-            self.add_joiner(now, replica, PAUSE);
+            let pause = self.rejoin_pause(now, replica);
+            self.add_joiner(now, replica, pause);
             self.dial(now, out);
         }
     }
@@ -72,7 +73,9 @@ impl Engine {
             self.granted.push(None);
             self.reading.push(0);
             self.joiners.push(None);
+            self.joined.push(None);
         }
+        self.joined[replica.index()] = None;
         self.granted[replica.index()] = None;
         if target.local {
             self.local.insert(replica);
