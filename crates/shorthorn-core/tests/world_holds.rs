@@ -130,6 +130,14 @@ fn one_replica_alone() {
 fn replicas_are_lost_in_every_way() {
     let stats = worlds_hold(60, Chances::losses);
     assert!(stats.opened > 100 && stats.writes > 1000, "{stats:?}");
+    assert!(
+        stats.left > 20 && stats.broke > 10 && stats.synced > 30,
+        "{stats:?}"
+    );
+    assert!(
+        stats.placed > 5 && stats.given_up > 5 && stats.no_space > 50,
+        "{stats:?}"
+    );
 }
 
 #[test]

@@ -16,6 +16,7 @@ impl World {
         let lost = !self.quiet && self.rng.one_in(8);
         let early = self.rng.one_in(2);
         let twice = !self.quiet && self.rng.one_in(12);
+        let late = self.rng.one_in(2);
         let Some(actor) = self.actors.get_mut(&id) else {
             return Ok(());
         };
@@ -27,6 +28,9 @@ impl World {
         };
         if lost && early {
             actor.answers.push_back((ask_id, unknown));
+            if late {
+                self.orphans.push(ask);
+            }
             return Ok(());
         }
         if twice {

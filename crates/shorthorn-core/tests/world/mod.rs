@@ -305,6 +305,7 @@ impl World {
             replicas: replicas.collect(),
             session: None,
             size: SIZE,
+            tombstones: Vec::new(),
         };
         let document = record.document();
         let role = |index| {

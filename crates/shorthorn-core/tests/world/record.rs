@@ -38,6 +38,8 @@ pub struct Record {
     /// Epoch and phase.
     pub session: Option<(u64, Phase)>,
     pub size: u64,
+    /// Names of replicas that are no more.
+    pub tombstones: Vec<String>,
 }
 
 /// What a commit means for those who watch.
@@ -113,6 +115,7 @@ impl Record {
     pub fn give_up(&mut self, index: usize) {
         assert!(!self.replicas[index].in_sync, "only a syncing one");
         self.replicas[index].placed = false;
+        self.tombstones.push(self.replicas[index].name.clone());
         self.version += 1;
     }
 
@@ -221,6 +224,10 @@ impl Record {
 
     fn lost(&mut self, epoch: u64, replica: &str, attempt: u64, witness: &str) -> Ruling {
         self.phase(epoch)?;
+        if self.tombstones.iter().any(|gone| gone == replica) {
+            // Nobody counts on one that was given up meanwhile.
+            return self.again(false);
+        }
         let index = self.known(replica)?;
         let known = &self.replicas[index];
         if !known.in_sync && known.attempt == attempt + 1 {
