@@ -103,19 +103,26 @@ class FioRounds:
         )
 
 
-def await_progress(loads: Sequence[Load], requests: int, bound_s: float) -> float:
-    """Wait until each load had so many more requests answered; the seconds of the slowest.
+class Progress:
+    """Whether each load has had some more requests answered since this was made."""
 
-    Raises `AssertionError` after the bound, or with what a client saw.
-    """
-    began = time.monotonic()
-    goals = [load.answered + requests for load in loads]
-    while behind := [
-        type(load).__name__ for load, goal in zip(loads, goals, strict=True) if load.answered < goal
-    ]:
-        for load in loads:
+    def __init__(self, loads: Sequence[Load], requests: int) -> None:
+        self._began = time.monotonic()
+        self._goals = [(load, load.answered + requests) for load in loads]
+
+    def made(self) -> bool:
+        """Raises `AssertionError` with what a client saw that it may not see."""
+        for load, _ in self._goals:
             load.check()
-        took = time.monotonic() - began
-        assert took < bound_s, f"no progress within {bound_s:g} s: {', '.join(behind)}"
-        time.sleep(0.05)
-    return time.monotonic() - began
+        return not self._behind()
+
+    def wait(self, bound_s: float) -> float:
+        """Wait until it is made; the seconds since this was made. Raises `AssertionError` after the bound."""
+        while not self.made():
+            took = time.monotonic() - self._began
+            assert took < bound_s, f"no progress within {bound_s:g} s: {', '.join(self._behind())}"
+            time.sleep(0.05)
+        return time.monotonic() - self._began
+
+    def _behind(self) -> list[str]:
+        return [type(load).__name__ for load, goal in self._goals if load.answered < goal]

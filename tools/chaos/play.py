@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from tests.support.cluster import Cluster
 from tools.chaos.faults import Episode, Fault, Kind, Role
-from tools.chaos.loads import Load, await_progress
+from tools.chaos.loads import Load, Progress
 
 GOES_ON_S = 30.0
 """Bound on the pause of I/O while one program is away that isn't the volume's engine: four times `silence_s`, slack."""
@@ -43,12 +43,12 @@ class Player:
         alone = len(episode.faults) == 1 and self._healthy
         self._healthy = False
         during = self._inject(episode.faults, alone=alone)
-        took = await_progress(tuple(self._loads.values()), PROGRESS, COMES_BACK_S)
-        self.longest_s = max(self.longest_s, took, during)
+        took = Progress(tuple(self._loads.values()), PROGRESS).wait(COMES_BACK_S)
+        self.longest_s = max(self.longest_s, took, during or 0.0)
         what = " + ".join(map(str, episode.faults))
         self._say(
             f"{what}: {time.monotonic() - began:.1f} s"
-            + (f", went on after {during:.1f} s" if alone else "")
+            + (f", went on after {during:.1f} s" if during is not None else "")
             + f", progress within {took:.1f} s"
         )
         time.sleep(episode.rest_s)
@@ -57,34 +57,38 @@ class Player:
 
     def heal(self) -> None:
         """Wait until every volume is attached and healthy."""
-        took = self._cluster.wait(
-            lambda: all(self._state(name) == "attached healthy" for name in self._loads),
-            f"all volumes are attached and healthy, {self._explained()}",
-            HEALS_S,
-        )
+        try:
+            took = self._cluster.wait(
+                lambda: all(self._state(name) == "attached healthy" for name in self._loads),
+                "all volumes are attached and healthy",
+                HEALS_S,
+            )
+        except AssertionError as error:
+            raise AssertionError(f"{self._explained()}: {error}") from error
         self._healthy = True
         self._say(f"healthy after {took:.1f} s")
 
-    def _inject(self, faults: Sequence[Fault], *, alone: bool) -> float:
+    def _inject(self, faults: Sequence[Fault], *, alone: bool) -> float | None:
         """Have the faults happen and end. One `alone` may stop only the volumes whose engine it hits: how long others paused."""
-        during, ends = 0.0, []
-        with contextlib.ExitStack() as stack:
+        during: Progress | None = None
+        with contextlib.ExitStack() as every:
+            stops: list[tuple[float, contextlib.ExitStack]] = []
             for fault in faults:
-                time.sleep(fault.after_s)
-                hit = self._hit(fault, stack)
+                _pass(time.monotonic() + fault.after_s, stops)
+                stop = every.enter_context(contextlib.ExitStack())
+                hit = self._hit(fault, stop)
                 self.counts[f"{fault.kind} {fault.role}" if hit else "nobody there"] += 1
-                ends.append(time.monotonic() + fault.for_s)
+                stops.append((time.monotonic() + fault.for_s, stop))
             if alone:
                 others = [load for name, load in self._loads.items() if not self._stalls(faults[0], name)]
-                during = await_progress(others, PROGRESS, GOES_ON_S)
-            for end in sorted(ends):
-                time.sleep(max(0.0, end - time.monotonic()))
-        return during
+                during = Progress(others, PROGRESS)
+            took = _pass(max(end for end, _ in stops), stops, during)
+        return took if took is not None or during is None else during.wait(GOES_ON_S)
 
-    def _hit(self, fault: Fault, stack: contextlib.ExitStack) -> bool:
-        """Whether there was anybody to hit: a program may just be starting again."""
+    def _hit(self, fault: Fault, stop: contextlib.ExitStack) -> bool:
+        """Whether there was anybody to hit: a program may just be starting again. Closing `stop` ends a stop."""
         if fault.kind is Kind.STOP:
-            return bool(stack.enter_context(self._cluster.stopped(lambda: self._victims(fault))))
+            return bool(stop.enter_context(self._cluster.stopped(lambda: self._victims(fault))))
         victims = self._victims(fault)
         for pid in victims:
             with contextlib.suppress(ProcessLookupError):  # it ended by itself, just now
@@ -119,3 +123,26 @@ class Player:
         with contextlib.suppress(AssertionError, FileNotFoundError):
             return "; ".join(str(self._cluster.get(f"/v1/volumes/{name}/explain")) for name in self._loads)
         return "the server does not answer"
+
+
+def _pass(
+    until: float, stops: Sequence[tuple[float, contextlib.ExitStack]], during: Progress | None = None
+) -> float | None:
+    """Let time pass; each stop ends when it is due. When there was progress, the seconds that it took.
+
+    Raises `AssertionError` when there is none for too long.
+    """
+    took = None
+    began = now = time.monotonic()
+    while now < until:
+        if took is None and during is not None and during.made():
+            took = now - began
+        assert took is not None or during is None or now - began < GOES_ON_S, (
+            "no progress beside what is stopped"
+        )
+        time.sleep(min(0.05, until - now))
+        now = time.monotonic()
+        for end, stop in stops:
+            if end <= now:
+                stop.close()
+    return took
