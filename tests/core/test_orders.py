@@ -1,6 +1,14 @@
 """Orders follow the record: level, not edge."""
 
-from shorthorn.core.lifecycle.events import Cordoned, DeleteRequested, EvictRequested, ReplicaLeaving
+import msgspec
+
+from shorthorn.core.lifecycle.events import (
+    Cordoned,
+    DeleteRequested,
+    EvictRequested,
+    ReplicaLeaving,
+    SpecChanged,
+)
 from shorthorn.core.model.ids import NodeName, ReplicaId
 from shorthorn.core.model.order import (
     CloseEngine,
@@ -11,6 +19,7 @@ from shorthorn.core.model.order import (
     RunEngine,
     RunTask,
 )
+from shorthorn.core.model.volume import Spec
 from tests.core.cluster import Cluster
 
 
@@ -138,3 +147,29 @@ def test_probes_name_one_removal_at_a_time() -> None:
         o.drop for n in cluster.machines for o in cluster.orders(n).orders if isinstance(o, ProbeReplica)
     }
     assert drops == {f"r1@{volume.epoch}.{volume.m}"}
+
+
+def test_a_folder_that_stored_a_later_document_than_its_tombstones_is_still_deleted() -> None:
+    """An engine resynced it, and had it store the document of another change, before it heard that it was given up."""
+    cluster = placed()
+    cluster.rest()
+    cluster.apply("v1", SpecChanged(spec=Spec(replicas=2)))
+    for _ in range(9):
+        cluster.carry_out(cluster.plan())
+        if cluster.volume("v1").tombstones:
+            break
+        for node in ("n1", "n2", "n3"):
+            cluster.act(node)
+            cluster.report(node)
+    (stone,) = cluster.volume("v1").tombstones
+    order = one(cluster.orders(stone.node), DeleteReplica)
+    assert isinstance(order, DeleteReplica)
+    assert order.version == stone.version
+    cluster.apply("v1", SpecChanged(spec=Spec(replicas=2, domain_keys=("rack",))))
+    folders = cluster.machines[stone.node].folders
+    stored = msgspec.structs.replace(folders[stone.replica], document_version=stone.version + 1)
+    folders[stone.replica] = stored
+    cluster.report(stone.node)
+    order = one(cluster.orders(stone.node), DeleteReplica)
+    assert isinstance(order, DeleteReplica)
+    assert stored.document_version <= order.version <= cluster.volume("v1").version

@@ -28,7 +28,10 @@ class CreateReplica(Record, tag="create_replica"):
 
 
 class DeleteReplica(Record, tag="delete_replica"):
-    """Delete a folder for a tombstone of the record; refused by its program if sealed or stored newer."""
+    """Delete a folder for a tombstone of the record; refused by its program if sealed or stored newer.
+
+    `version` is that of a document that holds the tombstone.
+    """
 
     disk: DiskUid
     replica: ReplicaId

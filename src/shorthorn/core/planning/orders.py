@@ -19,7 +19,7 @@ from shorthorn.core.model.order import (
     RunTask,
 )
 from shorthorn.core.model.sighting import EngineState
-from shorthorn.core.model.volume import Replica, ReplicaPhase, SessionPhase, Task, TaskKind, Volume
+from shorthorn.core.model.volume import Replica, ReplicaPhase, SessionPhase, Task, TaskKind, Tombstone, Volume
 from shorthorn.core.model.world import World
 from shorthorn.core.planning.looking import drop_id, gone_for_good, next_to_drop, why_must_go
 
@@ -58,8 +58,17 @@ def _folders(world: World, volume: Volume, node: NodeName) -> Iterator[Order]:
                 replica=stone.replica,
                 volume=volume.uid,
                 era=volume.era,
-                version=stone.version,
+                version=_deleted_at(world, volume, stone),
             )
+
+
+def _deleted_at(world: World, volume: Volume, stone: Tombstone) -> int:
+    """The version of a document that holds the tombstone: the first one, or, if an engine had the folder store a newer one
+    before it heard of that, this one.
+    """
+    seen = world.replica_seen(stone.node, stone.disk, stone.replica)
+    newer = seen is not None and seen.document_version > stone.version
+    return volume.version if newer else stone.version
 
 
 def _probes(world: World, volume: Volume, node: NodeName) -> Iterator[Order]:
