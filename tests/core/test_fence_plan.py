@@ -1,5 +1,7 @@
 """When a session is fenced, what the nodes are told meanwhile, and what ends it."""
 
+import msgspec
+
 from shorthorn.core.lifecycle.events import DeathWithdrawn, DeclaredDead, FenceHeld, FenceStarted
 from shorthorn.core.lifecycle.requests import DetachRequested
 from shorthorn.core.model.ids import Epoch, Holder, NodeName
@@ -120,7 +122,7 @@ def test_nobody_to_be_sealed_is_said_with_each_replicas_reason() -> None:
     assert cluster.line("v1") == "v1: detaching faulted; replicas n1 n2 n3"
     [wait] = cluster.plan().waits
     assert wait.reason == (
-        "n4 is being fenced, but no in-sync replica can be reached: "
+        "n4 is being fenced, but no in-sync replica can be sealed: "
         "r1: n1 is unreachable; r2: n2 is unreachable; r3: n3 is unreachable"
     )
     assert wait.frees == "detaching goes on when one returns"
@@ -128,6 +130,21 @@ def test_nobody_to_be_sealed_is_said_with_each_replicas_reason() -> None:
     cluster.join("n3")
     cluster.rest()
     assert cluster.line("v1").startswith("v1: detached")
+
+
+def test_a_replica_that_went_back_in_time_holds_no_fence_and_is_said() -> None:
+    """Its program refuses (docs/protocol.md, A17)."""
+    cluster = held()
+    for name in ("n1", "n2", "n4"):
+        cluster.cut(name)
+    folders = cluster.machines[NodeName("n3")].folders
+    [replica] = folders
+    folders[replica] = msgspec.structs.replace(folders[replica], sealed=(Epoch(0), folders[replica].attempt))
+    cluster.report("n3")
+    cluster.detach("v1")
+    cluster.carry_out(cluster.plan())
+    [wait] = cluster.plan().waits
+    assert "r3: it was last sealed before epoch 1: its disk went back in time" in wait.reason
 
 
 def test_declaring_dead_allows_the_fence_of_a_held_session_and_the_consumer_keeps_its_attachment() -> None:

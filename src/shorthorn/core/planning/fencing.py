@@ -10,7 +10,7 @@ from shorthorn.core.model.ids import NodeName
 from shorthorn.core.model.sighting import Reach
 from shorthorn.core.model.volume import Session, SessionPhase, Volume
 from shorthorn.core.model.world import World
-from shorthorn.core.planning.looking import wait
+from shorthorn.core.planning.looking import wait, why_behind
 from shorthorn.core.planning.plan import NOTHING, Intent, Plan
 
 
@@ -18,7 +18,7 @@ def plan_fence(world: World, volume: Volume, session: Session) -> Plan:
     """Start a fence where one is allowed; hold it once a sealed replica has waited.
 
     Intents: FenceStarted, resting on the node's record when it was declared dead; FenceHeld. Waits: the node is not
-    heard yet; it is unreachable, but held; no in-sync replica can be reached; a seal's wait runs.
+    heard yet; it is unreachable, but held; no in-sync replica can be sealed; a seal's wait runs.
     """
     if session.phase is SessionPhase.FENCING:
         return _hold(world, volume, session)
@@ -67,9 +67,12 @@ def _hold(world: World, volume: Volume, session: Session) -> Plan:
             event = FenceHeld(epoch=volume.epoch, replica=replica.id, waited_s=waited_s)
             cause = f"replica {replica.id} on {replica.node} was sealed and {waited_s:.1f} s have passed"
             return Plan(intents=(Intent(volume=volume.uid, name=volume.name, event=event, cause=cause),))
+        if why := why_behind(volume, replica, seen):
+            whys.append(f"{replica.id}: {why}")
+            continue
         waiting.append(f"replica {replica.id} on {replica.node}")
     if waiting:
         reason = f"{session.node} is being fenced: {', '.join(waiting)} is sealed and waits {waited_s:.1f} s"
         return Plan(waits=(wait(volume, reason, "the first of them answers", session.node),))
-    reason = f"{session.node} is being fenced, but no in-sync replica can be reached: {'; '.join(whys)}"
+    reason = f"{session.node} is being fenced, but no in-sync replica can be sealed: {'; '.join(whys)}"
     return Plan(waits=(wait(volume, reason, "detaching goes on when one returns", session.node),))
