@@ -122,7 +122,7 @@ def test_nobody_to_be_sealed_is_said_with_each_replicas_reason() -> None:
     assert cluster.line("v1") == "v1: detaching faulted; replicas n1 n2 n3"
     [wait] = cluster.plan().waits
     assert wait.reason == (
-        "n4 is being fenced, but no in-sync replica can be sealed: "
+        "n4 is being fenced, but no in-sync replica can be reached: "
         "r1: n1 is unreachable; r2: n2 is unreachable; r3: n3 is unreachable"
     )
     assert wait.frees == "detaching goes on when one returns"
