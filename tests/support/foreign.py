@@ -62,7 +62,6 @@ class Fio:
     def __exit__(self, *_error: object) -> None:
         self.kill()
         self._process.wait()
-        self._output.unlink(missing_ok=True)
 
     def kill(self) -> None:
         """End it, in the middle of whatever it waits for."""

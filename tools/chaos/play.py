@@ -21,6 +21,10 @@ HEALS_S = 180.0
 PROGRESS = 20
 """So many requests are progress."""
 
+SENSITIVE = "fio"
+"""The volume whose engine is never asked to end, but killed: one that is asked closes its session in order and tells its
+clients so (NBD's ESHUTDOWN), which fio takes for a failed disk. The other volume's clients are asked to bear it."""
+
 SIGNALS = {Kind.KILL: signal.SIGKILL, Kind.RESTART: signal.SIGTERM}
 
 
@@ -90,17 +94,22 @@ class Player:
         if fault.kind is Kind.STOP:
             return bool(stop.enter_context(self._cluster.stopped(lambda: self._victims(fault))))
         victims = self._victims(fault)
+        engines = self._engines_of(SENSITIVE)
         for pid in victims:
+            number = signal.SIGKILL if pid in engines else SIGNALS[fault.kind]
             with contextlib.suppress(ProcessLookupError):  # it ended by itself, just now
-                os.kill(pid, SIGNALS[fault.kind])
+                os.kill(pid, number)
         return bool(victims)
+
+    def _engines_of(self, volume: str) -> list[int]:
+        return self._cluster.pids(rf"shorthorn-engine .*{self._uids[volume]}\.")
 
     def _victims(self, fault: Fault) -> list[int]:
         match fault.role:
             case Role.REPLICA:
                 return self._cluster.pids(rf"shorthorn-replica .*nodes/{fault.where}/")
             case Role.ENGINE:
-                return self._cluster.pids(rf"shorthorn-engine .*{self._uids[fault.where]}\.")
+                return self._engines_of(fault.where)
             case Role.AGENT:
                 return self._cluster.pids(rf"shorthorn node .*--name {fault.where} ")
             case Role.SERVER:

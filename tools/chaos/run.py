@@ -13,9 +13,9 @@ from tests.support.nbd import socket_of
 from tests.support.register_clients import RegisterClients, slots
 from tools.chaos.faults import episodes
 from tools.chaos.loads import FioRounds
-from tools.chaos.play import Player
+from tools.chaos.play import SENSITIVE, Player
 
-FIO, REGISTERS = "fio", "registers"
+FIO, REGISTERS = SENSITIVE, "registers"
 SIZES = {FIO: "64MiB", REGISTERS: "16MiB"}
 ENGINES = {FIO: "n1", REGISTERS: "n2"}
 SETTINGS = {"silence_s": "3"}
