@@ -170,6 +170,28 @@ fn replicas_that_are_older_than_the_record_requires_count_as_unreachable() {
     }
 }
 
+/// It waits for ever, so it says for whom.
+#[test]
+fn an_engine_without_any_fit_replica_says_so() {
+    let mut bench = Bench::new(order(2));
+    for replica in 0..2 {
+        bench.connect(replica);
+        let sealed_before = (3, 1);
+        bench.seal(
+            replica,
+            Standing {
+                sealed_before,
+                ..standing()
+            },
+        );
+    }
+    let waits_for = bench.waits_for();
+    assert!(
+        waits_for.contains("r0 on n0: its last epoch 3 is older") && waits_for.contains("r1 on n1"),
+        "{waits_for}"
+    );
+}
+
 #[test]
 fn a_fence_ends_the_engine_at_once() {
     let mut bench = Bench::new(order(2));

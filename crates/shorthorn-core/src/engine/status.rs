@@ -49,7 +49,13 @@ impl Engine {
                 removal
             }
             State::Serving => self.space_waits_for(),
-            State::Sealing => Some(self.sealer.explain(self.missing())),
+            State::Sealing => {
+                let wanted = self.sealer.targets(|target| target.in_sync);
+                Some(
+                    self.sealer
+                        .explain(wanted.without(self.sealer.all_sealed())),
+                )
+            }
             State::Opening => Some("the record's answer to SessionOpened".to_owned()),
             State::Broken => Some(
                 "unflushed writes may be gone: attachments made before must be removed".to_owned(),
