@@ -117,3 +117,13 @@ def test_settling_never_removes_the_last_nor_the_unsealed_rest() -> None:
         assert "would be left" in ex.refused(law.apply(volume, settled(volume, sealed, everyone), all_dead))
     stranger = settled(volume, everyone, (ex.R4,))
     assert "r4 of v1 is not in-sync" in ex.refused(law.apply(volume, stranger, all_dead))
+
+
+def test_a_settle_goes_without_in_sync_replicas_only_and_not_without_its_place() -> None:
+    volume = ex.after(ex.died(ex.serving(ex.formed())), ex.detach())
+    start = SettleStarted(epoch=Epoch(volume.epoch + 1), task=TaskId("s1"), place=ex.N2)
+    for without in ((ex.R2,), (ReplicaId("r9"),), (ex.R1, ex.R1)):
+        event = msgspec.structs.replace(start, without=without)
+        assert "can't be settled at" in ex.refused(law.apply(volume, event))
+    after = ex.after(volume, msgspec.structs.replace(start, without=(ex.R1,)))
+    assert after.tasks[0].without == (ex.R1,)

@@ -13,6 +13,7 @@ from shorthorn.core.lifecycle.events import (
 )
 from shorthorn.core.model.ids import NodeName
 from shorthorn.core.model.order import RunTask
+from shorthorn.core.model.sighting import TaskSighting, TaskState
 from shorthorn.core.model.volume import Spec
 from shorthorn.core.planning.eviction import eviction_report
 from tests.core.cluster import Cluster
@@ -84,6 +85,29 @@ def test_a_death_that_is_taken_back_makes_a_settling_without_it_void() -> None:
     cluster.up("n3")
     cluster.rest()
     assert cluster.volume("v1").settled
+
+
+def test_a_settling_that_waits_for_a_node_makes_way_when_that_is_declared_dead() -> None:
+    """L7. Its copier was told whom it seals when it began, and waits for all of them."""
+    cluster = unclean()
+    cluster.up("n3")
+    cluster.report_all()
+    cluster.carry_out(cluster.plan())
+    [task] = cluster.volume("v1").tasks
+    assert task.without == ()
+    cluster.down("n3")
+    sealing = TaskSighting(
+        task=task.id, volume=cluster.volume("v1").uid, epoch=task.epoch, state=TaskState.RUNNING
+    )
+    cluster.machines[task.place].tasks[task.id] = sealing
+    cluster.report(task.place)
+    assert planned(cluster, TaskEnded) == []
+    cluster.node_event("n3", DEAD)
+    [end] = planned(cluster, TaskEnded)
+    assert isinstance(end, TaskEnded)
+    assert end.why == "replica r3 is not waited for: n3 was declared dead"
+    cluster.rest()
+    assert cluster.line("v1") == "v1: detached degraded; replicas n1 n2"
 
 
 def test_settling_without_the_dead_waits_when_all_the_others_lost_power() -> None:

@@ -138,11 +138,15 @@ class FenceHeld(Record, tag="fence_held"):
 
 
 class SettleStarted(Record, tag="settle_started"):
-    """Planning has the replicas of a detached, unsettled volume made equal. `epoch` is the record's plus one."""
+    """Planning has the replicas of a detached, unsettled volume made equal. `epoch` is the record's plus one.
+
+    `without`: in-sync ones that it goes without, on nodes declared dead.
+    """
 
     epoch: Epoch
     task: TaskId
     place: NodeName
+    without: tuple[ReplicaId, ...] = ()
 
 
 class Settled(Record, tag="settled"):

@@ -46,8 +46,18 @@ def _holds_in_sync(volume: Volume, event: SettleStarted) -> Refused | None:
     return not_now(f"{event.place} holds no in-sync replica of {volume.name}")
 
 
+def without_some(volume: Volume, event: SettleStarted) -> Refused | None:
+    """What it goes without is in the set, and does not hold the place."""
+    left_out = [r for r in volume.in_sync if r.id in event.without]
+    if len(left_out) == len(event.without) and all(r.node != event.place for r in left_out):
+        return None
+    return stale(f"{volume.name} can't be settled at {event.place} without {', '.join(event.without)}")
+
+
 def _start_settle(volume: Volume, event: SettleStarted) -> Change:
-    task = Task(id=event.task, kind=TaskKind.SETTLE, epoch=event.epoch, place=event.place)
+    task = Task(
+        id=event.task, kind=TaskKind.SETTLE, epoch=event.epoch, place=event.place, without=event.without
+    )
     return _replace_task(volume, task, f"settling at {event.place}, epoch {guards.spoken(event.epoch)}")
 
 
@@ -168,6 +178,7 @@ ROWS: dict[type, Transition] = {
             guards.epoch_is_next,
             _unsettled,
             _holds_in_sync,
+            without_some,
             _id_is_new,
         ),
         change=_start_settle,

@@ -143,7 +143,8 @@ class Task(Record):
     """Maintenance under way on a detached volume: one at a time, void when the volume's epoch moves on.
 
     `place` is the node whose replica program does the work. For a copy, `target` is the syncing replica and `source`
-    an in-sync one. `tries` counts the starts of this kind of work without success, for backing off.
+    an in-sync one. `tries` counts the starts of this kind of work without success, for backing off. `without`: in-sync
+    replicas that a settle goes without, because their nodes were declared dead when it began.
     """
 
     id: TaskId
@@ -154,6 +155,7 @@ class Task(Record):
     target: ReplicaId | None = None
     tries: int = 1
     committed: bool = False
+    without: tuple[ReplicaId, ...] = ()
 
 
 class Tombstone(Record):

@@ -19,9 +19,9 @@ from shorthorn.core.model.order import (
     RunTask,
 )
 from shorthorn.core.model.sighting import EngineState
-from shorthorn.core.model.volume import Replica, ReplicaPhase, SessionPhase, Task, TaskKind, Tombstone, Volume
+from shorthorn.core.model.volume import Replica, ReplicaPhase, SessionPhase, Task, Tombstone, Volume
 from shorthorn.core.model.world import World
-from shorthorn.core.planning.looking import drop_id, gone_for_good, next_to_drop, why_must_go
+from shorthorn.core.planning.looking import drop_id, next_to_drop, why_must_go
 
 
 def orders(world: World, node: NodeName) -> NodeOrders:
@@ -132,11 +132,9 @@ def _task(world: World, volume: Volume, task: Task) -> Iterator[Order]:
         ]
     else:
         taking_part = [r for r in at_place if r in volume.in_sync]
-    settle = task.kind is TaskKind.SETTLE
-    without = tuple(r.id for r in volume.in_sync if settle and gone_for_good(world, r))
-    peers = _peers(world, [r for r in volume.replicas if r.id not in without])
+    peers = _peers(world, [r for r in volume.replicas if r.id not in task.without])
     for replica in taking_part[:1]:
-        yield RunTask(disk=replica.disk, task=task, volume=volume, peers=peers, without=without)
+        yield RunTask(disk=replica.disk, task=task, volume=volume, peers=peers, without=task.without)
 
 
 def _peers(world: World, replicas: Iterable[Replica]) -> tuple[Peer, ...]:

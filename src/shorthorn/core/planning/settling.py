@@ -25,13 +25,17 @@ def plan_settling(world: World, volume: Volume, new_id: NewId) -> Plan:
 
 
 def _why_void(world: World, volume: Volume, task: Task) -> str:
-    """It went without a replica whose node is no longer declared dead, or it may only go without one that is."""
-    seen = world.task_seen(volume.uid, task)
-    if seen is None or seen.state is not TaskState.READY:
-        return ""
-    left_out = [r for r in volume.in_sync if r.id not in seen.sealed]
+    """It goes without a replica whose node is no longer declared dead, or waits for one whose node is."""
+    left_out = [r for r in volume.in_sync if r.id in task.without]
     back = next((r for r in left_out if not gone_for_good(world, r)), None)
-    return f"replica {back.id} on {back.node} took no part" if back else _why_lossy(world, volume)
+    if back:
+        return f"replica {back.id} on {back.node} took no part"
+    seen = world.task_seen(volume.uid, task)
+    if seen is not None and seen.state is TaskState.READY:
+        return _why_lossy(world, volume)
+    awaited = [r for r in volume.in_sync if r not in left_out]
+    dead = next((r for r in awaited if gone_for_good(world, r)), None)
+    return f"replica {dead.id} is not waited for: {dead.node} was declared dead" if dead else ""
 
 
 def _start(world: World, volume: Volume, new_id: NewId) -> Plan:
@@ -53,7 +57,10 @@ def _start(world: World, volume: Volume, new_id: NewId) -> Plan:
     if why := _why_lossy(world, volume):
         return Plan(waits=(wait(volume, why, "attach and detach it: opening says that it is broken"),))
     place = min(staying, key=lambda r: _rank(world, r))
-    event = SettleStarted(epoch=Epoch(volume.epoch + 1), task=TaskId(new_id("t")), place=place.node)
+    without = tuple(r.id for r in volume.in_sync if r not in staying)
+    event = SettleStarted(
+        epoch=Epoch(volume.epoch + 1), task=TaskId(new_id("t")), place=place.node, without=without
+    )
     cause = "its last session ended unclean" + (f"; without {', '.join(dead)}, declared dead" if dead else "")
     return Plan(
         intents=(
