@@ -14,8 +14,9 @@ from tools.chaos.loads import Load, Progress
 GOES_ON_S = 30.0
 """Bound on the pause of I/O while one program is away that isn't the volume's engine: four times `silence_s`, slack."""
 
-COMES_BACK_S = 90.0
-"""Bound on the first progress after the last fault of an episode is over: starts are backed off, opens have a grace time."""
+COMES_BACK_S = 120.0
+"""Bound on the first progress after the last fault of an episode: sessions that end in a row follow each other after up to
+60 s (L8), starts are backed off, opens have a grace time."""
 
 HEALS_S = 180.0
 PROGRESS = 20
