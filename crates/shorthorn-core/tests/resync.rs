@@ -819,3 +819,31 @@ fn a_member_that_does_not_last_comes_back_after_growing_pauses() {
     bench.sleep(600);
     assert_eq!(bench.dialled, [1]);
 }
+
+/// A member can't do a change, for a block that is bad there; one that the record may count as in-sync did it. The client is
+/// told that nothing was done only when that one counts for nothing any more.
+#[test]
+fn a_change_fails_only_when_nobody_who_did_it_can_be_in_sync() {
+    for asked in [false, true] {
+        let mut bench = Bench::with_joiners(1, 1);
+        bench.open_joiner(1, vec![]);
+        bench.all_equal();
+        if asked {
+            bench.done(1, is_flush);
+        }
+        let data = Bytes::from(vec![7; 512]);
+        let write = bench.call(0, 512, ClientOp::Write { data, fua: false });
+        bench.done(1, is_write);
+        bench.answer(0, is_write, Reply::Corrupt { offset: 0 });
+        if asked {
+            assert_eq!(bench.result(write), None);
+            bench.remove("r1", 4);
+        }
+        assert!(
+            matches!(bench.result(write), Some(Err(_))),
+            "asked: {asked}"
+        );
+        assert_eq!(bench.needed(), ["r0"]);
+        assert_eq!(bench.stopped, None);
+    }
+}

@@ -125,11 +125,16 @@ impl Engine {
     }
 
     /// A block that it covers in part is bad on every member: they did nothing.
+    ///
+    /// One that is becoming a member may have done it, and then it is not equal to them. It goes first: until it counts for
+    /// nothing the record may say that it is in-sync, and the client is to be told that nothing was done.
     fn change_failed(&mut self, now: Nanos, key: Key, bad: ReplicaSet, out: &mut Vec<Effect>) {
         let applied = self.needed.without(bad);
-        self.finish(now, key, Err(ClientError::Io), out);
+        if applied.is_empty() {
+            return self.finish(now, key, Err(ClientError::Io), out);
+        }
+        self.calls.wait(key, applied);
         for replica in applied.iter() {
-            // Only one that is becoming a member can have, and then it is not equal to them.
             self.fail(now, replica, "it did what no member could", out);
         }
     }
