@@ -200,7 +200,7 @@ pub enum Work {
 /// Work is finished before what follows it begins, except [`Work::Sync`]: what follows may be done beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Do something on disk; answered by [`Event::Done`].
+    /// Do something on disk; answered by [`Event::Done`]. Changes are done in the order in which they come out.
     Do {
         /// Comes back.
         token: Token,

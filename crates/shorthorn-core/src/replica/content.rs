@@ -5,7 +5,7 @@ use shorthorn_wire::message::{Blocks, Failure, Refusal, RegionRun, Reply, Reques
 use super::api::{ConnId, Effect, Outcome, Token, Work};
 use super::guard::blocks_len;
 use super::machine::{Held, Replica};
-use super::marks::regions_of;
+use super::marks::{overlap, regions_of};
 
 /// Work under way for one request.
 #[derive(Clone, Debug)]
@@ -26,6 +26,13 @@ enum Step {
         change: Work,
         fua: bool,
     },
+    /// A change that waits for an earlier one of the same regions, which waits for its mark.
+    Behind {
+        regions: RegionRun,
+        seq: Sequence,
+        change: Work,
+        fua: bool,
+    },
     /// A change.
     Change { fua: bool },
     /// Anything that changes no content.
@@ -33,6 +40,17 @@ enum Step {
     /// Nobody waits for it.
     Note,
 }
+
+impl Step {
+    /// Regions of a change whose place in the order is taken, but which is not handed out yet.
+    fn waits_for_mark(&self) -> Option<RegionRun> {
+        match self {
+            Self::Mark { regions, .. } | Self::Behind { regions, .. } => Some(*regions),
+            _ => None,
+        }
+    }
+}
+
 impl Replica {
     /// Whether a change that was accepted is not applied yet.
     pub(super) fn changes_under_way(&self) -> bool {
@@ -41,7 +59,9 @@ impl Replica {
 
     /// When the oldest change was accepted that is not applied yet.
     pub(super) fn first_change(&self) -> Option<Token> {
-        let change = |task: &Task| matches!(task.step, Step::Mark { .. } | Step::Change { .. });
+        let change = |task: &Task| {
+            task.step.waits_for_mark().is_some() || matches!(task.step, Step::Change { .. })
+        };
         self.tasks
             .iter()
             .filter(|(_, task)| change(task))
@@ -69,7 +89,8 @@ impl Replica {
         );
     }
 
-    /// Before the first change of a clean region its mark is durable (docs/protocol.md, Marks).
+    /// Before the first change of a clean region its mark is durable (docs/protocol.md, Marks). Changes that overlap are
+    /// applied in the order of their requests: a syncing replica gets them without one waiting for the other (A9).
     #[expect(clippy::too_many_arguments, reason = "one request, taken apart")]
     pub(super) fn change(
         &mut self,
@@ -84,35 +105,77 @@ impl Replica {
         let since = self.token();
         // At once, so that no clear under way takes away what this change counts on.
         self.marks.raise(regions, seq);
-        let unmarked = self.marks.clean_in(regions);
-        if unmarked.is_empty() {
-            return self.start(
-                Task {
-                    conn,
-                    tag,
-                    since,
-                    step: Step::Change { fua },
-                },
-                work,
-                out,
-            );
-        }
-        let step = Step::Mark {
+        let step = Step::Behind {
             regions,
             seq,
             change: work,
             fua,
         };
-        self.start(
-            Task {
-                conn,
-                tag,
-                since,
-                step,
-            },
-            Work::Mark(unmarked),
-            out,
-        );
+        let task = Task {
+            conn,
+            tag,
+            since,
+            step,
+        };
+        if self.waiting_for_marks > 0 && self.is_behind(regions, since) {
+            self.waiting_for_marks += 1;
+            let token = self.token();
+            return self.tasks.push_back((token, task));
+        }
+        self.hand_out(task, out);
+    }
+
+    /// Whether an earlier change of these regions is not handed out yet.
+    fn is_behind(&self, regions: RegionRun, since: Token) -> bool {
+        self.tasks.iter().any(|(_, task)| {
+            task.since < since
+                && task
+                    .step
+                    .waits_for_mark()
+                    .is_some_and(|earlier| overlap(earlier, regions))
+        })
+    }
+
+    /// Nothing is before this change: it is applied, or marked first.
+    fn hand_out(&mut self, task: Task, out: &mut Vec<Effect>) {
+        let Step::Behind {
+            regions,
+            seq,
+            change,
+            fua,
+        } = task.step
+        else {
+            return;
+        };
+        let unmarked = self.marks.clean_in(regions);
+        let (step, work) = if unmarked.is_empty() {
+            (Step::Change { fua }, change)
+        } else {
+            self.waiting_for_marks += 1;
+            let step = Step::Mark {
+                regions,
+                seq,
+                change,
+                fua,
+            };
+            (step, Work::Mark(unmarked))
+        };
+        self.start(Task { step, ..task }, work, out);
+    }
+
+    /// A mark is decided: what waited behind it goes on, in order.
+    fn catch_up(&mut self, out: &mut Vec<Effect>) {
+        while self.waiting_for_marks > 0 {
+            let next = self.tasks.iter().position(|(_, task)| match &task.step {
+                Step::Behind { regions, .. } => !self.is_behind(*regions, task.since),
+                _ => false,
+            });
+            let Some((_, task)) = next.and_then(|next| self.tasks.remove(next)) else {
+                return;
+            };
+            self.waiting_for_marks -= 1;
+            self.hand_out(task, out);
+        }
     }
 
     /// A copy may tear as a session's write may, so this boot is recorded before the first one: a copy that a power loss
@@ -201,16 +264,21 @@ impl Replica {
                 Outcome::Done,
             ) => {
                 self.marks.set(regions, seq);
-                self.start(
-                    Task {
-                        conn,
-                        tag,
-                        since,
-                        step: Step::Change { fua },
-                    },
-                    change,
-                    out,
-                );
+                let step = Step::Change { fua };
+                let task = Task {
+                    conn,
+                    tag,
+                    since,
+                    step,
+                };
+                self.start(task, change, out);
+                self.waiting_for_marks -= 1;
+                self.catch_up(out);
+            }
+            (Step::Mark { .. }, _) => {
+                self.send(conn, tag, reply_to(outcome), out);
+                self.waiting_for_marks -= 1;
+                self.catch_up(out);
             }
             (Step::Change { fua: true }, Outcome::Done) => self.flush_own(conn, tag),
             (Step::Change { .. }, Outcome::Done) => self.send(conn, tag, Reply::Done, out),

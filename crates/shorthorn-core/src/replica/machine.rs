@@ -63,6 +63,8 @@ pub struct Replica {
     pub(super) gate: Option<Gate>,
     pub(super) held: VecDeque<Held>,
     pub(super) tasks: VecDeque<(Token, Task)>,
+    /// Changes among them that are not handed out yet: they wait for a mark, their own or an earlier one's.
+    pub(super) waiting_for_marks: usize,
     last_token: u64,
     revision: u64,
 }
@@ -92,6 +94,7 @@ impl Replica {
             gate: None,
             held: VecDeque::new(),
             tasks: VecDeque::new(),
+            waiting_for_marks: 0,
             last_token: 0,
             revision: 0,
         }

@@ -28,6 +28,11 @@ pub fn regions_of(offset: u64, length: u64) -> RegionRun {
     }
 }
 
+/// Whether some region is in both.
+pub fn overlap(one: RegionRun, other: RegionRun) -> bool {
+    one.first < other.first + other.count && other.first < one.first + one.count
+}
+
 impl Marks {
     /// Marks that were found at start, from before any change of now.
     pub fn found(runs: &[RegionRun]) -> Self {

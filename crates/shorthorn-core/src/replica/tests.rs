@@ -59,6 +59,9 @@ struct Rig {
     /// Syncs are kept back until `finish_syncs`.
     slow_sync: bool,
     kept: Vec<Token>,
+    /// Marks are kept back until `finish_marks`.
+    slow_marks: bool,
+    marking: Vec<(Token, Work)>,
 }
 
 impl Rig {
@@ -74,6 +77,8 @@ impl Rig {
             next: None,
             slow_sync: false,
             kept,
+            slow_marks: false,
+            marking: Vec::new(),
         }
     }
 
@@ -98,6 +103,10 @@ impl Rig {
                     token,
                     work: Work::Sync,
                 } if self.slow_sync => self.kept.push(token),
+                Effect::Do {
+                    token,
+                    work: work @ Work::Mark(_),
+                } if self.slow_marks => self.marking.push((token, work)),
                 Effect::Do { token, work } => {
                     let outcome = self.outcome(&work);
                     self.log.push(work);
@@ -124,6 +133,16 @@ impl Rig {
                 Work::Fetch { .. } => Outcome::Blocks(Blocks::default()),
                 _ => Outcome::Done,
             },
+        }
+    }
+
+    fn finish_marks(&mut self, outcome: Outcome) {
+        for (token, work) in std::mem::take(&mut self.marking) {
+            self.log.push(work);
+            self.feed(Event::Done {
+                token,
+                outcome: outcome.clone(),
+            });
         }
     }
 
@@ -225,6 +244,15 @@ fn write(seq: u64, offset: u64) -> Request {
         seq,
         offset,
         data: Bytes::from_static(&[1; 512]),
+        fua: false,
+    }
+}
+
+fn write_of(seq: u64, offset: u64, length: usize) -> Request {
+    Request::Write {
+        seq,
+        offset,
+        data: Bytes::from(vec![1; length]),
         fua: false,
     }
 }
@@ -403,6 +431,57 @@ fn a_seal_with_other_layers_is_refused_and_ends_nobody() {
         Refusal::Invalid
     );
     assert_eq!(rig.ask(A, read()), Reply::Data(Bytes::from(vec![7; 512])));
+}
+
+/// Changes of one connection are applied in their order where they overlap: an engine mirrors changes to a syncing replica
+/// without waiting for each (docs/protocol.md, A9).
+#[test]
+fn a_change_does_not_overtake_one_that_waits_for_its_mark() {
+    let mut rig = Rig::opened();
+    assert_eq!(rig.ask(A, write(1, 0)), Reply::Done);
+    rig.log.clear();
+    rig.slow_marks = true;
+    // Of two regions, the second clean; then of the first alone, which is marked; then of one beside them.
+    let both = rig.tell(A, write_of(2, REGION_BYTES - 4096, 8192));
+    let first = rig.tell(A, write(3, REGION_BYTES - 4096));
+    let behind = rig.tell(A, write(4, REGION_BYTES));
+    let flush = rig.tell(A, Request::Flush { seq: 4 });
+    let apart = rig.tell(A, write(5, 3 * REGION_BYTES));
+    assert!(rig.log.is_empty(), "{:?}", rig.log);
+    assert_eq!(rig.marking.len(), 2);
+    rig.finish_marks(Outcome::Done);
+    let written = |work: &Work| match work {
+        Work::Write { offset, data } => Some((*offset, data.len())),
+        _ => None,
+    };
+    let order: Vec<_> = rig.log.iter().filter_map(written).collect();
+    let edge = REGION_BYTES - 4096;
+    assert_eq!(
+        order,
+        [
+            (edge, 8192),
+            (edge, 512),
+            (REGION_BYTES, 512),
+            (3 * REGION_BYTES, 512)
+        ]
+    );
+    for tag in [both, first, behind, flush, apart] {
+        assert_eq!(rig.reply(tag), Some(Reply::Done));
+    }
+}
+
+/// A mark that fails fails its own change; what waited behind it is tried for itself.
+#[test]
+fn what_waited_behind_a_mark_without_space_goes_on() {
+    let mut rig = Rig::opened();
+    rig.slow_marks = true;
+    let first = rig.tell(A, write(1, 0));
+    let second = rig.tell(A, write(2, 0));
+    rig.finish_marks(Outcome::NoSpace("full".to_owned()));
+    assert!(matches!(rig.reply(first), Some(Reply::Failed { .. })));
+    assert!(rig.reply(second).is_none(), "its own mark is under way");
+    rig.finish_marks(Outcome::Done);
+    assert_eq!(rig.reply(second), Some(Reply::Done));
 }
 
 #[test]
