@@ -100,11 +100,17 @@ class RegisterClients:
             raise AssertionError(f"a client saw: {self._failure!r}") from self._failure
 
     def another_session_serves(self) -> None:
-        """What is unanswered has happened by now, or never will (B11); an answer to it from now on is a violation."""
+        """What is unanswered has happened by now, or never will; an answer that comes later must tell of the former (B11)."""
         with self._lock:
             for register in self._registers:
-                for op in sorted(register.pending):
-                    register.over(op)
+                register.session_over()
+
+    def told_late(self, answered: int) -> int:
+        """Answers beyond `answered` from a session that is over: one a client at the most, decided before its end (B11)."""
+        self.check()
+        late = self.answered - answered
+        assert late <= len(self._threads), f"{late} answers of a session that is over"
+        return late
 
     def all_cut(self, timeout_s: float = 60) -> int:
         """Wait until no client has a connection, and none gets one; how many there are."""

@@ -40,6 +40,7 @@ class Register:
         self._states = {_State(value, frozenset(), frozenset())}
         self._writes: dict[int, int] = {}
         self._reads: set[int] = set()
+        self._closed: set[int] = set()
         self._recent: deque[str] = deque(maxlen=RECENT)
 
     @property
@@ -88,6 +89,15 @@ class Register:
             self._keep([*happened, *never], "an operation without an answer")
         self._end(op)
 
+    def session_over(self) -> None:
+        """Another session serves: what is unanswered has happened by now, or never will.
+
+        An answer may still come: of what the session had decided before its end, and could not say (B11).
+        """
+        self._note("the session is over")
+        self._states = {s for start in self._states for s in self._reach(start, lambda _: False)}
+        self._closed |= self.pending
+
     def _explained(self, holds: Callable[[_State], bool]) -> Iterator[_State]:
         """The states in which it holds, that are reached by letting pending writes take effect, and no more than needed."""
         for start in self._states:
@@ -102,8 +112,8 @@ class Register:
             if enough(state):
                 continue
             for op, value in self._writes.items():
-                if op not in state.applied:
-                    seen = state.seen | {(read, value) for read in self._reads}
+                if op not in state.applied and op not in self._closed:
+                    seen = state.seen | {(read, value) for read in self._reads - self._closed}
                     following = _State(value, state.applied | {op}, seen)
                     if following not in found:
                         found.add(following)
@@ -125,6 +135,7 @@ class Register:
         """Forget an operation that has its end."""
         self._writes.pop(op, None)
         self._reads.discard(op)
+        self._closed.discard(op)
         self._states = {
             _State(s.value, s.applied - {op}, frozenset(pair for pair in s.seen if pair[0] != op))
             for s in self._states

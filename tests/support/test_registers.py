@@ -23,13 +23,13 @@ class Op(NamedTuple):
     over: int | None = None
 
 
-def judge(*steps: tuple[str, int] | tuple[str, int, int]) -> None:
+def judge(*steps: tuple[str | int, ...]) -> None:
     register = Register("block 0")
     for name, *arguments in steps:
         getattr(register, str(name))(*arguments)
 
 
-ALLOWED: dict[str, Sequence[tuple[str, int] | tuple[str, int, int]]] = {
+ALLOWED: dict[str, Sequence[tuple[str | int, ...]]] = {
     "zeroes at first": [("call_read", 1), ("shown", 1, 0)],
     "what was written": [("call_write", 1, 5), ("written", 1), ("call_read", 2), ("shown", 2, 5)],
     "old during a write": [("call_write", 1, 5), ("call_read", 2), ("shown", 2, 0), ("written", 1)],
@@ -97,7 +97,7 @@ ALLOWED: dict[str, Sequence[tuple[str, int] | tuple[str, int, int]]] = {
     ],
 }
 
-WRONG: dict[str, Sequence[tuple[str, int] | tuple[str, int, int]]] = {
+WRONG: dict[str, Sequence[tuple[str | int, ...]]] = {
     "a value that nobody wrote": [("call_read", 1), ("shown", 1, 7)],
     "an acknowledged write is lost": [
         ("call_write", 1, 5),
@@ -160,16 +160,38 @@ WRONG: dict[str, Sequence[tuple[str, int] | tuple[str, int, int]]] = {
         ("call_read", 5),
         ("shown", 5, 6),
     ],
+    "a write of a session that is over, told as done although it never was": [
+        ("call_write", 1, 5),
+        ("session_over",),
+        ("call_read", 2),
+        ("shown", 2, 0),
+        ("written", 1),
+    ],
+    "a write of a session that is over comes late": [
+        ("call_write", 1, 5),
+        ("session_over",),
+        ("call_write", 2, 6),
+        ("written", 2),
+        ("call_read", 3),
+        ("shown", 3, 5),
+    ],
+    "a read of a session that is over shows what the next one wrote": [
+        ("call_read", 1),
+        ("session_over",),
+        ("call_write", 2, 5),
+        ("written", 2),
+        ("shown", 1, 5),
+    ],
 }
 
 
 @pytest.mark.parametrize("steps", ALLOWED.values(), ids=ALLOWED.keys())
-def test_what_a_disk_may_show(steps: Sequence[tuple[str, int] | tuple[str, int, int]]) -> None:
+def test_what_a_disk_may_show(steps: Sequence[tuple[str | int, ...]]) -> None:
     judge(*steps)
 
 
 @pytest.mark.parametrize("steps", WRONG.values(), ids=WRONG.keys())
-def test_what_no_disk_may_show(steps: Sequence[tuple[str, int] | tuple[str, int, int]]) -> None:
+def test_what_no_disk_may_show(steps: Sequence[tuple[str | int, ...]]) -> None:
     with pytest.raises(Violation, match="block 0"):
         judge(*steps)
 
