@@ -2,7 +2,7 @@
 
 import msgspec
 
-from shorthorn.control.ends import FORGET_S, Ends
+from shorthorn.control.ends import FORGET_S, LASTING_S, Ends
 from shorthorn.core.lifecycle.events import SessionStarted
 from shorthorn.core.model.volume import Volume
 from shorthorn.core.model.world import Ended
@@ -24,6 +24,34 @@ def test_each_end_of_a_held_session_soon_after_another_counts_until_it_is_long_a
         clock.now_s += 3
     clock.now_s += FORGET_S
     assert ends.ended() == {}
+
+
+def test_a_session_that_served_for_a_while_begins_a_new_row() -> None:
+    """Its end has a cause of its own, and a client waits (L2)."""
+    clock, volume = HandClock(), serving(formed())
+    ends = Ends(clock)
+    for served_s, count in ((0, 1), (1, 2), (LASTING_S - 1, 3), (LASTING_S, 1), (0, 2)):
+        ends.note({volume.uid: volume})
+        clock.now_s += served_s
+        ends.note({volume.uid: volume})
+        volume = died(volume)
+        ends.note({volume.uid: volume})
+        assert ends.ended()[volume.uid].count == count, served_s
+        volume = _again(volume)
+
+
+def test_a_session_that_takes_long_to_open_has_not_served() -> None:
+    clock, volume = HandClock(), serving(formed())
+    ends = Ends(clock)
+    ends.note({volume.uid: volume})
+    volume = died(volume)
+    ends.note({volume.uid: volume})
+    volume = _start(volume)
+    ends.note({volume.uid: volume})
+    clock.now_s += LASTING_S
+    ends.note({volume.uid: volume})
+    ends.note({volume.uid: msgspec.structs.replace(volume, session=None)})
+    assert ends.ended()[volume.uid].count == 2
 
 
 def test_a_session_that_never_opened_counts_too() -> None:
