@@ -344,6 +344,18 @@ fn clients_go_on_when_a_joiner_is_silent_or_full() {
     }
 }
 
+/// Its program stands still under the last flush: clients wait for it, since it is needed, but not for long.
+#[test]
+fn a_joiner_that_stands_still_under_its_flush_is_found_by_a_ping() {
+    let mut bench = Bench::with_joiners(1, 1);
+    bench.open_joiner(1, vec![]);
+    bench.all_equal();
+    assert_eq!(bench.waiting(1, is_flush).len(), 1);
+    bench.sleep(6100);
+    assert_eq!(bench.hung_up, [1]);
+    assert_eq!(lost(&bench).map(|(name, ..)| name).as_deref(), Some("r1"));
+}
+
 /// It is needed from before the record is asked, so only the record can say that it is not.
 #[test]
 fn one_that_fails_after_the_ask_is_removed_like_a_member() {

@@ -258,18 +258,91 @@ fn an_engine_that_was_kept_from_looking_does_not_call_the_others_silent() {
     assert!(bench.is_done(write));
 }
 
+/// A disk that is slow: the program answers meanwhile.
 #[test]
 fn a_long_sync_is_not_silence() {
     let mut bench = Bench::serving(2);
     bench.call(0, 0, ClientOp::Flush);
-    bench.sleep(10_000);
+    for _ in 0..15 {
+        bench.sleep(1000);
+        answer_pings(&mut bench);
+    }
     assert_eq!(bench.stopped, None);
-    bench.sleep(10_000);
+    bench.sleep(2000);
     assert_eq!(
         bench.stopped,
         Some(true),
         "both are silent, so nobody is left"
     );
+}
+
+fn answer_pings(bench: &mut Bench) {
+    while let Some(sent) = bench.sent.iter().find(|sent| is_ping(&sent.request)) {
+        bench.done(sent.to, is_ping);
+    }
+}
+
+/// A flush and the sync of a change with FUA leave the connection free: a program that does not even answer a ping is gone.
+#[test]
+fn a_program_that_stands_still_under_a_sync_is_found_by_a_ping() {
+    for flushes in [true, false] {
+        let mut bench = Bench::serving(2);
+        bench.write(1, 6);
+        bench.agree();
+        if flushes {
+            bench.call(0, 0, ClientOp::Flush);
+            bench.done(0, is_flush);
+        } else {
+            let data = Bytes::from(vec![7; BLOCK as usize]);
+            bench.call(BLOCK, BLOCK, ClientOp::Write { data, fua: true });
+            bench.done(0, is_write);
+        }
+        bench.sleep(3900);
+        assert!(bench.hung_up.is_empty());
+        bench.sleep(2200);
+        assert_eq!(bench.hung_up, [1], "flushes: {flushes}");
+    }
+}
+
+/// It answered the first ping, and then stopped: it is asked again.
+#[test]
+fn a_program_that_stops_late_in_a_sync_is_found_by_a_ping() {
+    let mut bench = Bench::serving(2);
+    bench.call(0, 0, ClientOp::Flush);
+    bench.done(0, is_flush);
+    bench.sleep(2500);
+    answer_pings(&mut bench);
+    bench.sleep(7500);
+    assert_eq!(bench.hung_up, [1]);
+}
+
+/// What does not sync is not given longer because something else does.
+#[test]
+fn a_flush_gives_a_write_no_longer_time() {
+    let mut bench = Bench::serving(2);
+    bench.write(1, 6);
+    bench.agree();
+    bench.call(0, 0, ClientOp::Flush);
+    bench.done(0, is_flush);
+    bench.write(1, 7);
+    bench.done(0, is_write);
+    bench.sleep(4900);
+    assert_eq!(bench.hung_up, [1]);
+}
+
+/// While a mark is made durable the connection stands still, so nothing that is asked meanwhile says anything.
+#[test]
+fn a_mark_gives_everything_longer_time_and_nobody_is_pinged() {
+    let mut bench = Bench::serving(2);
+    bench.write(1, 7);
+    bench.done(0, is_write);
+    bench.call(0, 0, ClientOp::Flush);
+    bench.done(0, is_flush);
+    bench.sleep(15_000);
+    assert!(bench.hung_up.is_empty());
+    assert!(bench.waiting(1, is_ping).is_empty());
+    bench.sleep(2000);
+    assert_eq!(bench.hung_up, [1]);
 }
 
 #[test]

@@ -23,6 +23,17 @@ impl Engine {
         self.mirrored < REQUESTS_MAX && self.mirrored_bytes < REQUEST_BYTES_MAX
     }
 
+    /// A change goes to these. True: one of them has to mark it first.
+    pub(super) fn mark_joiners(&mut self, joiners: ReplicaSet, offset: u64, length: u64) -> bool {
+        let mut marks = false;
+        for replica in joiners.iter() {
+            if let Some(joiner) = self.joiner_mut(replica) {
+                marks |= joiner.marked.insert_range(offset, length);
+            }
+        }
+        marks
+    }
+
     /// A change goes to all that are syncing, too. Durable it becomes there by the flush before they are in-sync.
     pub(super) fn mirror(
         &mut self,
@@ -32,12 +43,7 @@ impl Engine {
         mut request: Request,
         out: &mut Vec<Effect>,
     ) {
-        let mut syncs = false;
-        for replica in self.mirrors.union(self.untold).iter() {
-            if let Some(joiner) = self.joiner_mut(replica) {
-                syncs |= joiner.marked.insert_range(offset, length);
-            }
-        }
+        let marks = self.mark_joiners(self.mirrors, offset, length);
         let bytes = match &mut request {
             Request::Write { data, fua, .. } => {
                 *fua = false;
@@ -49,14 +55,11 @@ impl Engine {
             }
             _ => 0,
         };
-        if self.mirrors.is_empty() {
-            return;
-        }
         let mirror = Mirror {
             offset,
             length,
             bytes,
-            syncs,
+            marks,
         };
         self.mirrored += 1;
         self.mirrored_bytes += bytes;

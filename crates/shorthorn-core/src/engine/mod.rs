@@ -357,9 +357,7 @@ impl Engine {
         for replica in to.without(self.removals.failed()).iter() {
             out.send(replica, tag, request.clone());
         }
-        if self.silence.is_none() {
-            self.silence = Some(now + self.silence_span());
-        }
+        self.watch_silence(now);
     }
 
     /// A flush on every needed replica.

@@ -148,38 +148,36 @@ impl Engine {
         };
         let (offset, length) = (call.offset, call.length);
         let seq = self.seq + 1;
-        let (request, fua) = match &op {
-            ClientOp::Write { data, fua } => {
-                let (data, fua) = (data.clone(), *fua);
-                let request = Request::Write {
-                    seq,
-                    offset,
-                    data,
-                    fua,
-                };
-                (request, fua)
-            }
-            ClientOp::Zero { punch, fua } => {
-                let (punch, fua) = (*punch, *fua);
-                let request = Request::Zero {
-                    seq,
-                    offset,
-                    length,
-                    punch,
-                    fua,
-                };
-                (request, fua)
-            }
+        let request = match &op {
+            ClientOp::Write { data, fua } => Request::Write {
+                seq,
+                offset,
+                data: data.clone(),
+                fua: *fua,
+            },
+            ClientOp::Zero { punch, fua } => Request::Zero {
+                seq,
+                offset,
+                length,
+                punch: *punch,
+                fua: *fua,
+            },
             _ => return,
+        };
+        // One that is needed since a moment may have a region clean which is marked on the members.
+        let marks = self.mark_joiners(self.untold, offset, length) || marks;
+        let mirrors = self.mirrors;
+        let Some(call) = self.client_mut(key) else {
+            return;
         };
         call.step = Step::Change(Change {
             op,
-            syncs: fua || marks,
+            marks,
             tally: Tally::default(),
         });
-        call.mirrors = call.mirrors.union(self.mirrors);
+        call.mirrors = call.mirrors.union(mirrors);
         self.seq = seq;
-        if !self.mirrors.union(self.untold).is_empty() {
+        if !mirrors.is_empty() {
             self.mirror(now, offset, length, request.clone(), out);
         }
         self.send(now, key, self.needed, request, out);

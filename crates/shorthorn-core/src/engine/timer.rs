@@ -62,7 +62,8 @@ impl Engine {
     }
 }
 
-fn earlier(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
+/// The earlier of two moments, as far as there are any.
+pub(super) fn earlier(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),

@@ -62,6 +62,18 @@ pub(super) enum Work {
 impl Work {
     /// It waits for a disk, which may take much longer than an answer from memory.
     pub fn syncs(&self) -> bool {
+        let fua = match self {
+            Self::Client(call) => {
+                matches!(&call.step, Step::Change(change) if change.op.fua())
+            }
+            _ => false,
+        };
+        fua || self.is_flush() || self.blocks()
+    }
+
+    /// It waits for a disk, and its replica answers nothing else on the connection meanwhile: a mark, a clear or a record of what
+    /// it is comes before the answer. A flush, and the sync of a change with FUA, is done beside other requests.
+    pub fn blocks(&self) -> bool {
         match self {
             Self::Client(call) => {
                 // A zero may cover a whole volume, mark by mark.
@@ -70,14 +82,23 @@ impl Work {
                 large
                     || matches!(
                         step,
-                        Step::Flush | Step::Change(Change { syncs: true, .. }) | Step::Mend(_)
+                        Step::Change(Change { marks: true, .. }) | Step::Mend(_)
                     )
             }
             // A copy's first step makes a mark durable, so equalising and repairs wait for the disk too.
-            Self::Mirror(mirror) => mirror.syncs,
+            Self::Mirror(mirror) => mirror.marks,
             Self::Lane(lane) => matches!(lane.step, LaneStep::Copying),
             Self::Hello | Self::Probe | Self::Ping | Self::Round | Self::Witness(_) => false,
-            _ => true,
+            other => !other.is_flush(),
+        }
+    }
+
+    fn is_flush(&self) -> bool {
+        match self {
+            Self::Client(call) => matches!(call.step, Step::Flush),
+            Self::EqualiseFlush | Self::MarksFlush | Self::CloseFlush => true,
+            Self::JoinFlush(_) | Self::LeaveFlush(_) => true,
+            _ => false,
         }
     }
 
@@ -139,8 +160,8 @@ pub(super) enum Step {
 pub(super) struct Change {
     /// What it is; sent once more when who kept it from being decided is gone.
     pub op: ClientOp,
-    /// It waits for a disk: by its own wish, or for a mark.
-    pub syncs: bool,
+    /// It has to be marked first.
+    pub marks: bool,
     pub tally: Tally,
 }
 
@@ -191,7 +212,7 @@ pub(super) struct Mirror {
     /// That it keeps in memory.
     pub bytes: u64,
     /// It has to be marked first.
-    pub syncs: bool,
+    pub marks: bool,
 }
 
 /// A range of a resync.

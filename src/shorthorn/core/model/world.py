@@ -35,7 +35,7 @@ class Settings(Record):
     rebuilds_max: int = 16
     unreachable_after_s: float = 5.0
     grant_s: float = 2.0
-    silence_s: float = 15.0
+    silence_s: float = 8.0
     open_grace_s: float = 5.0
     open_grace_torn_s: float = 15.0
     close_s: float = 30.0
