@@ -161,7 +161,9 @@ def test_a_node_that_is_heard_is_not_declared_dead_without_force(server: Server,
     assert cli("node", "declare-dead", "d1", "--why", "scrapped").returncode == 0, "idempotent, forced or not"
     assert journal_end(server) == again
     assert "declared dead by ada: scrapped" in cli("node", "show", "d1").stdout
-    assert "dead (scrapped)" in cli("node", "list").stdout
+    assert "d1: reachable, not schedulable" in cli("node", "show", "d1").stdout
+    line = next(line for line in cli("node", "list").stdout.splitlines() if line.startswith("d1 "))
+    assert line.split()[1:4] == ["dead", "(scrapped)", "no"], "nothing new is placed there"
     node = json.loads(cli("node", "show", "d1", "--output", "json").stdout)
     assert (node["dead"], node["dead_by"]) == ("scrapped", "ada")
 
@@ -175,7 +177,10 @@ def test_a_death_is_taken_back(server: Server, cli: Run) -> None:
     assert "stays done" in done.stdout
     assert call(server, "GET", "/v1/nodes/d2")[1]["dead"] == ""
     before = journal_end(server)
-    assert cli("node", "declare-dead", "d2", "--cancel").returncode == 0
+    again = cli("node", "declare-dead", "d2", "--cancel")
+    assert (again.returncode, again.stdout) == (0, "d2 is not declared dead\n"), (
+        "nothing was done to be told of"
+    )
     assert journal_end(server) == before
 
 

@@ -70,8 +70,11 @@ class NodeCalls:
 
     async def withdraw_death(self, call: Call) -> DeathView:
         """The opposite. What was done on that ground stays done."""
+        document = self._control.records.node(NodeName(call.path("name")))
+        was_dead = document is not None and document.value.dead is not None
         view = await self._apply(call, DeathWithdrawn(who=call.query("who") or "a person"))
-        return DeathView(node=view, effects=("what was done on that ground stays done",))
+        effects = ("what was done on that ground stays done",) if was_dead else ()
+        return DeathView(node=view, effects=effects)
 
     def _check_unreachable(self, name: NodeName) -> None:
         sightings = self._control.sightings

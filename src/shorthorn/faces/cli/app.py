@@ -39,7 +39,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        print(f"shorthorn: {' '.join(str(error).split())}; see `shorthorn --help`", file=sys.stderr)
+        print(
+            f"shorthorn: {' '.join(str(error).split()).rstrip('.')}; see `shorthorn --help`", file=sys.stderr
+        )
         return USAGE
     except ShorthornError as error:
         code = error.problem_code if isinstance(error, Refusal) else error.code

@@ -59,7 +59,7 @@ def show_volume(volume: dict[str, Any]) -> None:
     for a in volume["attachments"]:
         print(f"holder    {a['holder']} on {a['node']} ({a['mode']})")
     rows = [
-        (r["node"], r["id"], r["phase"], r["seen"], format_size(r["used"]), r["leaving"])
+        (r["node"], r["id"], r["phase"].replace("_", "-"), r["seen"], format_size(r["used"]), r["leaving"])
         for r in volume["replicas"]
     ]
     show_table(("NODE", "REPLICA", "PHASE", "SEEN", "USED", "LEAVING"), rows, "no replica is placed yet")
@@ -79,7 +79,7 @@ def show_nodes(nodes: Sequence[dict[str, Any]]) -> None:
             (
                 node["name"],
                 f"dead ({node['dead']})" if node["dead"] else node["reach"],
-                "cordoned" if node["cordoned"] else "yes",
+                _scheduling(node, "yes", "no"),
                 node["eviction"] or "-",
                 str(sum(d["replicas"] for d in disks)),
                 format_size(sum(d["committed"] for d in disks)),
@@ -91,7 +91,7 @@ def show_nodes(nodes: Sequence[dict[str, Any]]) -> None:
 
 def show_node(node: dict[str, Any]) -> None:
     """Everything about one node."""
-    scheduling = "cordoned" if node["cordoned"] else "schedulable"
+    scheduling = _scheduling(node, "schedulable", "not schedulable")
     print(
         f"{node['name']}: {node['reach']}, {scheduling}{', evicting: ' + node['eviction'] if node['eviction'] else ''}"
     )
@@ -157,6 +157,13 @@ def _replica_nodes(volume: dict[str, Any]) -> str:
         mark = "" if replica["phase"] == "in_sync" else " (syncing)"
         parts.append(replica["node"] + mark + (" (leaving)" if replica["leaving"] else ""))
     return f"{len(volume['replicas'])}/{volume['replicas_wanted']}: {', '.join(parts) or '-'}"
+
+
+def _scheduling(node: dict[str, Any], yes: str, no: str) -> str:
+    """Whether anything new is placed there."""
+    if node["dead"]:
+        return no
+    return "cordoned" if node["cordoned"] else yes
 
 
 def _task(task: dict[str, Any]) -> str:

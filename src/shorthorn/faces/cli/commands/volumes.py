@@ -17,10 +17,17 @@ _CLOCK = SystemClock()
 WAIT_STEP_S = 20.0
 """One waiting call to the server; in between, the reason is shown again if it changed."""
 
+Timeout = Annotated[
+    float, Parameter(help="Seconds to wait at the most. What was asked for goes on after that.")
+]
+Holder = Annotated[str, Parameter(help="Under which name the volume is held.")]
+
 
 def add(app: App) -> None:
     """Add the group."""
-    group = App(name="volume", help="Volumes: create, list, show, attach, detach, delete, history, explain.")
+    group = App(
+        name="volume", help="Volumes: create, list, show, attach, detach, delete, history, explain, expand."
+    )
     for command in (create, list_, show, delete, attach, detach, history, explain, expand):
         group.command(command, name=command.__name__.rstrip("_"))
     app.command(group)
@@ -30,10 +37,11 @@ def create(  # noqa: PLR0913 - the options of one command
     name: str,
     /,
     *,
-    size: str,
-    replicas: str = "3",
+    size: Annotated[str, Parameter(help="Such as 10GiB; a multiple of 4 KiB.")],
+    replicas: Annotated[str, Parameter(help="How many, each on a node of its own; or auto.")] = "3",
     domain: Annotated[
-        tuple[str, ...], Parameter(help="Node label whose values must differ between replicas.")
+        tuple[str, ...],
+        Parameter(help="Node label whose values must differ between replicas.", negative=""),
     ] = (),
     reads: Annotated[
         Literal["granted", "strict"],
@@ -42,8 +50,8 @@ def create(  # noqa: PLR0913 - the options of one command
             "makes it stale; granted: an answer of the last 2 s is enough."
         ),
     ] = "granted",
-    wait: bool = False,
-    timeout: float = 60.0,
+    wait: Annotated[bool, Parameter(help="Wait until its replicas are there.")] = False,
+    timeout: Timeout = 60.0,
     common: Common = DEFAULT,
 ) -> None:
     """Create a volume of SIZE (such as 10GiB) with a number of replicas, or auto."""
@@ -79,7 +87,14 @@ def show(name: str, /, *, common: Common = DEFAULT) -> None:
         render.show_volume(volume)
 
 
-def delete(name: str, /, *, wait: bool = False, timeout: float = 60.0, common: Common = DEFAULT) -> None:
+def delete(
+    name: str,
+    /,
+    *,
+    wait: Annotated[bool, Parameter(help="Wait until all its folders are gone.")] = False,
+    timeout: Timeout = 60.0,
+    common: Common = DEFAULT,
+) -> None:
     """Delete a volume with all it holds. Refused while it is held."""
     client = common.client()
     client.call("DELETE", _path(name))
@@ -93,11 +108,11 @@ def attach(
     name: str,
     /,
     *,
-    node: str,
-    holder: str = "manual",
-    read_only: bool = False,
+    node: Annotated[str, Parameter(help="Where the client runs.")],
+    holder: Holder = "manual",
+    read_only: Annotated[bool, Parameter(help="The holder will not write.", negative="")] = False,
     wait: Annotated[bool, Parameter(help="Wait until it is attached, and print the NBD endpoint.")] = True,
-    timeout: float = 60.0,
+    timeout: Timeout = 60.0,
     common: Common = DEFAULT,
 ) -> None:
     """Attach a volume at a node for a holder and print the NBD endpoint."""
@@ -113,9 +128,9 @@ def detach(
     name: str,
     /,
     *,
-    holder: str = "manual",
+    holder: Holder = "manual",
     wait: Annotated[bool, Parameter(help="Wait until it is confirmed that the volume is detached.")] = True,
-    timeout: float = 60.0,
+    timeout: Timeout = 60.0,
     common: Common = DEFAULT,
 ) -> None:
     """Let go of a volume. "detached" is said only once it is confirmed."""
@@ -164,7 +179,7 @@ def explain(name: str, /, *, common: Common = DEFAULT) -> None:
 
 
 def expand(name: str, /, *, size: str, common: Common = DEFAULT) -> None:
-    """Make a volume larger. Never smaller."""
+    """Make a volume larger. Not possible yet: it is refused."""
     volume = common.client().call("PATCH", _path(name), {"size": _size(size)})
     _show(volume, common, f"volume {name}: {format_size(volume['size'])}")
 
