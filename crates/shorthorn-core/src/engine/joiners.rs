@@ -8,6 +8,7 @@ use shorthorn_wire::message::{Attempt, Document, Open, Reply, Request, Role};
 
 use super::Engine;
 use super::api::Effect;
+use super::crowded::Crowded;
 use super::marks::Regions;
 use super::work::Work;
 use crate::calls::Key;
@@ -62,6 +63,8 @@ pub(super) struct Joiner {
     pub lanes: usize,
     /// Of these, the ones that wait for mirrored changes.
     pub waiting: Vec<Key>,
+    /// Its disk was full, last time.
+    pub crowded: Option<Crowded>,
     /// Bytes done, as told.
     pub shown: u64,
     /// Its attempt on the record's last list, while one is breaking.
@@ -84,6 +87,7 @@ impl Joiner {
             cursor: 0,
             lanes: 0,
             waiting: Vec::new(),
+            crowded: None,
             shown: 0,
             listed: 0,
             why: None,
@@ -217,6 +221,7 @@ impl Engine {
             joiner.marked.insert_run(*run);
         }
         (joiner.cursor, joiner.shown, joiner.why) = (0, 0, None);
+        joiner.crowded = None;
         joiner.dial_pause = PAUSE;
         self.mirrors.insert(replica);
         let only = ReplicaSet::only(replica);

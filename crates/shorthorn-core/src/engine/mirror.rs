@@ -7,7 +7,7 @@ use shorthorn_wire::message::{Failure, Reply, Request};
 
 use super::Engine;
 use super::api::Effect;
-use super::joiners::Stage;
+use super::joiners::{Joiner, Stage};
 use super::requests::{REQUEST_BYTES_MAX, REQUESTS_MAX};
 use super::work::{Mirror, Work};
 use crate::calls::Key;
@@ -85,12 +85,13 @@ impl Engine {
         let (offset, length) = (mirror.offset, mirror.length);
         match reply {
             Reply::Done => {}
-            // It did nothing, for a block that is bad there: its content comes by a copy.
-            Reply::Corrupt { .. } => self.spoil(ReplicaSet::only(replica), offset, length),
-            Reply::Failed {
+            // It did nothing, or only a part, for a block that is bad there or because its disk is full: its content comes by a
+            // copy.
+            Reply::Corrupt { .. }
+            | Reply::Failed {
                 why: Failure::NoSpace,
                 ..
-            } => return self.fail_call(now, key, replica, "it has no space", out),
+            } => self.spoil(ReplicaSet::only(replica), offset, length),
             reply => return self.fail_call(now, key, replica, &complaint(&reply), out),
         }
         if last {
@@ -118,7 +119,7 @@ impl Engine {
         for key in std::mem::take(&mut joiner.waiting) {
             self.hash_range(now, key, out);
         }
-        self.settle(now, replica, out);
+        self.resettle(now, replica, out);
     }
 
     /// Whether a mirrored change of this range (all, without one) is unanswered there.
@@ -155,13 +156,17 @@ impl Engine {
             self.spoil(mirrors, offset, length);
         }
         for replica in mirrors.iter() {
-            // While it copies anyway, the end of a range looks at what is left.
-            if self
-                .joiner(replica)
-                .is_some_and(|joiner| joiner.stage == Stage::Settling)
-            {
-                self.fill_lanes(now, replica, out);
-            }
+            self.resettle(now, replica, out);
+        }
+    }
+
+    /// One that has everything is copied again what it lacks by now. While it copies anyway, the end of a range looks at that.
+    fn resettle(&mut self, now: Nanos, replica: ReplicaIndex, out: &mut Vec<Effect>) {
+        let lacks = |joiner: &Joiner| joiner.stage == Stage::Settling && !joiner.todo.is_empty();
+        if self.joiner(replica).is_some_and(lacks) {
+            self.fill_lanes(now, replica, out);
+        } else {
+            self.settle(now, replica, out);
         }
     }
 

@@ -6,11 +6,12 @@
 //!
 //! One struct owns all state; each file here is one of its concerns, in the order of a session's life: `open`, `requests`
 //! (with `reads`, `grants`, `strict`, `mend`, `space`, `repair`), `marks`, `failure`,
-//! `removal`, `joiners` (with `targets`, `mirror`, `resync`, `join`), `close`. `silence` and `timer` are about time alone.
+//! `removal`, `joiners` (with `targets`, `mirror`, `resync`, `crowded`, `join`), `close`. `silence` and `timer` are about time alone.
 
 mod api;
 mod asks;
 mod close;
+mod crowded;
 mod failure;
 mod grants;
 mod join;
@@ -120,6 +121,8 @@ pub struct Engine {
     held: Option<Nanos>,
     /// The progress of resyncs is told then.
     progress: Option<Nanos>,
+    /// Ranges of joiners that had no space go on then.
+    copies_at: Option<Nanos>,
     /// Reads for which nobody is left but who is not yet told that it is a member.
     unread: Vec<Key>,
     /// On the engine's own node.
@@ -202,6 +205,7 @@ impl Engine {
             mirrored_bytes: 0,
             held: None,
             progress: None,
+            copies_at: None,
             unread: Vec::new(),
             local: sealer.targets(|target| target.local),
             seq: 0,

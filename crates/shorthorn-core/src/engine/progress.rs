@@ -41,6 +41,9 @@ impl Engine {
                         "the record's answer to the end of an attempt: {why}"
                     ))
                 }
+                Stage::Copying | Stage::Settling => {
+                    joiner.crowded.map(|_| "space on its disk".to_owned())
+                }
                 Stage::Asked => Some("the record's answer to ReplicaSynced".to_owned()),
                 _ => None,
             };

@@ -28,7 +28,8 @@ impl Engine {
             let Some(joiner) = self.joiner_mut(replica).filter(|joiner| joiner.copies()) else {
                 return;
             };
-            if joiner.lanes >= wanted || !(room && readable) {
+            let pauses = joiner.crowded.is_some_and(|crowded| crowded.pauses(now));
+            if pauses || joiner.lanes >= wanted || !(room && readable) {
                 return;
             }
             let Some(region) = joiner.todo.take_next(joiner.cursor) else {
@@ -119,14 +120,14 @@ impl Engine {
                     None => *before = Some(content),
                 }
             }
-            (LaneStep::Copying, Reply::Done) => {}
+            (LaneStep::Copying, Reply::Done) => self.copy_taken(now, replica, out),
             (
                 LaneStep::Copying,
                 Reply::Failed {
                     why: Failure::NoSpace,
                     ..
                 },
-            ) => return self.fail_call(now, key, replica, "it has no space", out),
+            ) => return self.copy_refused(now, key, replica, out),
             (_, reply) => return self.fail_reply(now, key, replica, &reply, out),
         }
         if last {
@@ -198,7 +199,7 @@ impl Engine {
     }
 
     /// There is nobody to compare with now: it is left for later.
-    fn put_back(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
+    pub(super) fn put_back(&mut self, now: Nanos, key: Key, out: &mut Vec<Effect>) {
         if let Some(lane) = self.lane_mut(key) {
             let (replica, offset, length) = (lane.replica, lane.offset, u64::from(lane.length));
             self.spoil(ReplicaSet::only(replica), offset, length);

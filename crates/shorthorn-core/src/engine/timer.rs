@@ -27,6 +27,9 @@ impl Engine {
         if due(self.progress) {
             self.show_progress(now);
         }
+        if due(self.copies_at) {
+            self.copies_due(now, out);
+        }
         self.dial(now, out);
         self.clear_due(now, out);
         self.asks.repeat_due(now, out);
@@ -46,7 +49,7 @@ impl Engine {
 
     fn serving_moment(&self) -> Option<Nanos> {
         let joiners = earlier(self.sealer.next_dial(), earlier(self.held, self.progress));
-        earlier(joiners, self.space.moment)
+        earlier(joiners, earlier(self.copies_at, self.space.moment))
     }
 
     fn next_moment(&self) -> Option<Nanos> {
