@@ -1,6 +1,7 @@
 """What the law needs beside the volume's own document, named by the commit as unchanged: nodes, and the time T.
 
-Who applies an event without grounds is refused where the answer would rest on them: nothing is taken for granted.
+Who applies an event without grounds is refused where the answer would rest on them: nothing is taken for granted. But the
+start of a session is judged by the volume alone where its node's record is not given; the committer always gives it.
 """
 
 from collections.abc import Mapping

@@ -45,7 +45,10 @@ def _its_node(_volume: Volume, event: SessionStarted) -> tuple[NodeName, ...]:
 
 
 def node_alive(volume: Volume, event: SessionStarted, grounds: Grounds) -> Refused | None:
-    """No session for a boot of the node that is over, nor on a node that was declared dead (its end would be a fence)."""
+    """No session for a boot of the node that is over, nor on a node that was declared dead (its end would be a fence).
+
+    The committer names and reads the node (`rests_on`); who plays with a volume alone has none.
+    """
     if event.node not in grounds.nodes:
         return None
     node = grounds.nodes[event.node]

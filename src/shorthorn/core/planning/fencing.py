@@ -18,7 +18,7 @@ def plan_fence(world: World, volume: Volume, session: Session) -> Plan:
     """Start a fence where one is allowed; hold it once a sealed replica has waited.
 
     Intents: FenceStarted, resting on the node's record when it was declared dead; FenceHeld. Waits: the node is not
-    heard yet; it is unreachable, but held; no in-sync replica can be reached; a seal's wait runs.
+    heard yet; it is unreachable, but held; no in-sync replica can be reached; a replica is being sealed, or waits.
     """
     if session.phase is SessionPhase.FENCING:
         return _hold(world, volume, session)
@@ -72,7 +72,10 @@ def _hold(world: World, volume: Volume, session: Session) -> Plan:
             continue
         waiting.append(f"replica {replica.id} on {replica.node}")
     if waiting:
-        reason = f"{session.node} is being fenced: {', '.join(waiting)} is sealed and waits {waited_s:.1f} s"
-        return Plan(waits=(wait(volume, reason, "the first of them answers", session.node),))
+        reason = (
+            f"{session.node} is being fenced by {', '.join(waiting)}: once sealed it waits {waited_s:.1f} s"
+        )
+        frees = "it answers" if len(waiting) == 1 else "the first of them answers"
+        return Plan(waits=(wait(volume, reason, frees, session.node),))
     reason = f"{session.node} is being fenced, but no in-sync replica can be reached: {'; '.join(whys)}"
     return Plan(waits=(wait(volume, reason, "detaching goes on when one returns", session.node),))
