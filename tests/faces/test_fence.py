@@ -165,7 +165,9 @@ def test_a_resync_is_shown_with_its_progress_and_time_left(quick: Server, cli: R
     until(quick, "v1", moved, n2)
     assert "left" in cli("volume", "show", "v1").stdout
     assert "% resynced" in cli("volume", "list").stdout
-    assert "  resync: replica" in cli("volume", "explain", "v1").stdout
+    explained = cli("volume", "explain", "v1").stdout
+    assert "  resync: replica" in explained
+    assert explained.count("is being resynced") == 1, "what is a reason is not told again as a wait"
     report(done, "space on n2")
     n2.say()
     assert "waits for space on n2" in cli("volume", "show", "v1").stdout

@@ -169,7 +169,7 @@ def explain(name: str, /, *, common: Common = DEFAULT) -> None:
     for title, lines in (
         ("because", answer["reasons"]),
         ("resync", [render.resync(resync) for resync in answer["resyncs"]]),
-        ("waits", answer["waits"]),
+        ("waits", _new_waits(answer)),
         ("next", answer["intents"]),
     ):
         for line in lines:
@@ -182,6 +182,12 @@ def expand(name: str, /, *, size: str, common: Common = DEFAULT) -> None:
     """Make a volume larger. Not possible yet: it is refused."""
     volume = common.client().call("PATCH", _path(name), {"size": _size(size)})
     _show(volume, common, f"volume {name}: {format_size(volume['size'])}")
+
+
+def _new_waits(answer: dict[str, Any]) -> list[str]:
+    """The waits that say more than the reasons did."""
+    said = {f"{answer['name']}: {reason}" for reason in answer["reasons"]}
+    return [wait for wait in answer["waits"] if wait not in said]
 
 
 def _path(name: str, rest: str = "") -> str:
