@@ -131,7 +131,7 @@ def test_all_copies_on_dead_nodes_are_waited_for_and_that_is_said() -> None:
     cluster.rest()
     assert cluster.journal == before
     assert cluster.waits() == [
-        "v1: its last session ended unclean and every copy is on a node declared dead: n1, n2, n3 (one of them returns)"
+        "v1: its last session ended unclean and every in-sync replica is on a node declared dead: n1, n2, n3 (one of them returns)"
     ]
     assert "was declared dead" in cluster.explain("v1").reasons[0]
 

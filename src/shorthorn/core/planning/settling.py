@@ -42,13 +42,13 @@ def _start(world: World, volume: Volume, new_id: NewId) -> Plan:
     staying = [r for r in volume.in_sync if not gone_for_good(world, r)]
     dead = sorted({r.node for r in volume.in_sync if r not in staying})
     if not staying:
-        reason = (
-            f"its last session ended unclean and every copy is on a node declared dead: {', '.join(dead)}"
-        )
+        reason = f"its last session ended unclean and every in-sync replica is on a node declared dead: {', '.join(dead)}"
         return Plan(waits=(wait(volume, reason, "one of them returns"),))
     absent = [f"replica {r.id}: {why}" for r in staying if (why := why_absent(world, r))]
     if absent:
-        reason = f"its last session ended unclean and not every copy can be asked: {'; '.join(absent)}"
+        reason = (
+            f"its last session ended unclean and not every in-sync replica can be asked: {'; '.join(absent)}"
+        )
         return Plan(
             waits=(
                 wait(volume, reason, "they return, or attach and detach it: opening goes on without them"),
@@ -74,7 +74,7 @@ def _why_lossy(world: World, volume: Volume) -> str:
     staying = [r for r in volume.in_sync if not gone_for_good(world, r)]
     if len(staying) == len(volume.in_sync) or not all(_torn(world, r) for r in staying):
         return ""
-    return "every copy on a node that is not declared dead lost power while open, so unflushed writes may be gone"
+    return "every in-sync replica on a node that is not declared dead lost power while open, so unflushed writes may be gone"
 
 
 def _torn(world: World, replica: Replica) -> bool:
