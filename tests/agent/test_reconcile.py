@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from shorthorn.agent.lines import document_of
 from shorthorn.agent.reconcile import (
     Action,
     BoundClose,
@@ -132,6 +133,7 @@ def test_addresses_and_leaves_are_told_when_they_change() -> None:
     assert isinstance(targets, TellEngine)
     assert isinstance(targets.message, wire.Targets)
     assert [t.address for t in targets.message.targets] == ["127.0.0.1:9", None]
+    assert targets.message.document == document_of(order.volume)
     assert isinstance(leave, TellEngine)
     assert leave.message == wire.Leave(replica="r-2")
     told = engine(3, targets=targets.message.targets, told=frozenset({leave.told}))

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use shorthorn_core::engine::{ClientOp, Event};
 use shorthorn_wire::agent::{Answer, Ask, Target};
 use shorthorn_wire::message::{
-    BlockState, Blocks, Failure, Refusal, RegionRun, Reply, Request, Role,
+    BlockState, Blocks, Document, Failure, Refusal, RegionRun, Reply, Request, Role,
 };
 
 fn no_space() -> Reply {
@@ -53,6 +53,7 @@ fn targets(list: &[(&str, u64, bool)]) -> Event {
     });
     Event::Targets {
         targets: targets.collect(),
+        document: None,
     }
 }
 
@@ -617,6 +618,33 @@ fn one_that_was_placed_since_is_sealed_with_the_documents_that_it_knows() {
         "{seal:?}"
     );
     assert_eq!(bench.stopped, None);
+}
+
+/// The list that names it brings the document with which its folder was made: no attempt is lost.
+#[test]
+fn one_that_was_placed_since_is_sealed_with_the_document_of_its_list() {
+    let mut bench = Bench::serving(1);
+    let Event::Targets { targets, .. } = targets(&[("r0", 1, true), ("r1", 1, false)]) else {
+        unreachable!("a list of targets");
+    };
+    let listed = Document {
+        version: 9,
+        ..document(3)
+    };
+    bench.event(Event::Targets {
+        targets,
+        document: Some(listed),
+    });
+    let is_seal = |request: &Request| matches!(request, Request::Seal(_));
+    bench.connect(1);
+    bench.done(1, |request| matches!(request, Request::Hello(_)));
+    let is_probe = |request: &Request| matches!(request, Request::Probe { .. });
+    bench.answer(1, is_probe, Reply::Standing(standing()));
+    let seal = bench.waiting(1, is_seal);
+    assert!(
+        matches!(&seal[..], [Request::Seal(seal)] if seal.attempt == 1 && seal.document.version == 9),
+        "{seal:?}"
+    );
 }
 
 #[test]

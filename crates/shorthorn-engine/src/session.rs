@@ -258,7 +258,9 @@ impl Session {
                 ToProgram::Answer { id, answer } => self.feed(Event::Answer { id, answer }),
                 ToProgram::Close => self.feed(Event::Close),
                 ToProgram::Leave { replica } => self.feed(Event::Leave { replica }),
-                ToProgram::Targets { targets } => self.feed(Event::Targets { targets }),
+                ToProgram::Targets { targets, document } => {
+                    self.feed(Event::Targets { targets, document });
+                }
                 ToProgram::Stop => self.feed(Event::Stop),
                 _ => log::warn("the agent said something meant for a replica program", &[]),
             }

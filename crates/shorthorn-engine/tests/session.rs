@@ -229,7 +229,8 @@ fn a_replica_that_comes_later_is_dialled_copied_and_needed() {
         stored_m: 0,
         local: false,
     });
-    world.agent.say(&ToProgram::Targets { targets });
+    let document = Some(world.order.document.clone());
+    world.agent.say(&ToProgram::Targets { targets, document });
     eventually("the record is asked to take it in", || {
         let asks = world.agent.heard().asks();
         asks.iter().any(

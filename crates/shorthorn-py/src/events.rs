@@ -133,7 +133,10 @@ pub fn to_engine(event: &Bound<'_, PyAny>, targets: usize) -> PyResult<engine::E
         },
         Close(_) => Event::Close,
         Leave(it) => Event::Leave { replica: it.replica.clone() },
-        Targets(it) => Event::Targets { targets: from_json("targets", it.targets.as_bytes(py))? },
+        Targets(it) => Event::Targets {
+            targets: from_json("targets", it.targets.as_bytes(py))?,
+            document: None,
+        },
         Stop(_) => Event::Stop,
     })
 }

@@ -343,6 +343,9 @@ pub enum ToProgram {
     Targets {
         /// All targets of the session.
         targets: Vec<Target>,
+        /// The document that names them: a replica that was placed since knows none that is older.
+        #[serde(default)]
+        document: Option<Document>,
     },
     /// To a replica program: make an empty replica folder (idempotent for the same identity).
     Create {

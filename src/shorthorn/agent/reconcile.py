@@ -168,7 +168,7 @@ def _of_this_boot(order: RunEngine, running: Running) -> bool:
 def _tell_engine(order: RunEngine, engine: EngineRuns, node: NodeName) -> Iterator[Action]:
     targets = targets_of(node, order.volume, order.peers)
     if targets != engine.targets:
-        message = wire.Targets(targets=targets)
+        message = wire.Targets(targets=targets, document=document_of(order.volume))
         yield TellEngine(volume=engine.volume, epoch=engine.epoch, told=("targets",), message=message)
     for told in sorted(told for told in engine.told if told[0] == "leave" and told[1] not in order.leave):
         yield TakeBack(volume=engine.volume, epoch=engine.epoch, told=told)

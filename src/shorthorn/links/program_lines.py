@@ -302,9 +302,13 @@ class Leave(Line, tag_field="type", tag="leave"):
 
 
 class Targets(Line, tag_field="type", tag="targets"):
-    """The replicas of the record now, with their addresses and attempts: new ones are to be resynced."""
+    """The replicas of the record now, with their addresses and attempts: new ones are to be resynced.
+
+    `document` is the one that names them.
+    """
 
     targets: tuple[Target, ...]
+    document: Document | None = None
 
 
 class Create(Line, tag_field="type", tag="create"):

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use shorthorn_wire::agent::{Answer, Ask, Phase, Resync, Target};
-use shorthorn_wire::message::{Extent, Reply, Request, Tag};
+use shorthorn_wire::message::{Document, Extent, Reply, Request, Tag};
 
 use crate::{Nanos, ReplicaIndex};
 
@@ -159,6 +159,8 @@ pub enum Event {
     Targets {
         /// All targets.
         targets: Vec<Target>,
+        /// The document that names them.
+        document: Option<Document>,
     },
     /// Order: end now, unclean, without asking anybody.
     Stop,

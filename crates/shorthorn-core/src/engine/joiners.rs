@@ -71,7 +71,8 @@ pub(super) struct Joiner {
     pub listed: Attempt,
     /// Why it does not go on, for people.
     pub why: Option<String>,
-    /// The record's, when it heard of the last attempt that broke. For this one only: the members were not told.
+    /// The record's, when it listed this one or heard of its last attempt that broke. For this one only: the members were not
+    /// told.
     document: Option<Document>,
 }
 
@@ -142,6 +143,17 @@ impl Engine {
         let joined = self.joined[replica.index()];
         let soon = joined.filter(|(since, _)| now - *since <= LASTING);
         soon.map_or(PAUSE, |(_, pause)| pause)
+    }
+
+    /// The record has this document, which names it.
+    pub(super) fn hear_of(&mut self, replica: ReplicaIndex, document: &Document) {
+        let known = self.document_for(replica);
+        if (document.era, document.version) <= (known.era, known.version) {
+            return;
+        }
+        if let Some(joiner) = self.joiner_mut(replica) {
+            joiner.document = Some(document.clone());
+        }
     }
 
     /// The newest that the engine knows: one that was placed since refuses what is older than itself.

@@ -279,7 +279,7 @@ impl Engine {
             Event::Answer { id, answer } => self.answered(now, id, answer, out),
             Event::Close => self.close(now, out),
             Event::Leave { replica } => self.leave(now, &replica, out),
-            Event::Targets { targets } => self.retarget(now, targets, out),
+            Event::Targets { targets, document } => self.retarget(now, targets, document, out),
             Event::Stop => self.exit(false, "it was told to stop".to_owned(), out),
             Event::Timer => self.timer(now, out),
             Event::Reply { .. } | Event::Client { .. } => {}

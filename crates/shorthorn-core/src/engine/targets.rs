@@ -3,6 +3,7 @@
 //! The attempt of a needed replica changes only by answers to what the engine itself asks; lists count for the others.
 
 use shorthorn_wire::agent::Target;
+use shorthorn_wire::message::Document;
 
 use super::api::Effect;
 use super::joiners::{Joiner, Stage};
@@ -35,8 +36,14 @@ impl Engine {
         }
     }
 
-    /// The record's replicas now.
-    pub(super) fn retarget(&mut self, now: Nanos, targets: Vec<Target>, out: &mut Vec<Effect>) {
+    /// The record's replicas now. `document` is for those that are to be sealed: one that was placed since knows it.
+    pub(super) fn retarget(
+        &mut self,
+        now: Nanos,
+        targets: Vec<Target>,
+        document: Option<Document>,
+        out: &mut Vec<Effect>,
+    ) {
         let mut listed = ReplicaSet::EMPTY;
         for target in targets {
             let known = self.sealer.find(&target.replica);
@@ -54,6 +61,11 @@ impl Engine {
                 .is_some_and(|joiner| !joiner.is_asked())
             {
                 self.let_joiner_go(now, replica, out);
+            }
+        }
+        if let Some(document) = document {
+            for replica in listed.both(self.all_joiners()).iter() {
+                self.hear_of(replica, &document);
             }
         }
         self.dial(now, out);

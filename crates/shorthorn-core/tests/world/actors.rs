@@ -34,7 +34,7 @@ pub struct Actor {
     /// On their way back.
     pub answers: VecDeque<(u64, Answer)>,
     /// What an engine is to be told of the record's replicas, in order.
-    pub targets: VecDeque<Vec<Target>>,
+    pub targets: VecDeque<(Vec<Target>, Document)>,
     /// The document to tell a copier.
     pub committed: Option<Document>,
     pub serving: bool,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use shorthorn_core::engine::Event;
 use shorthorn_wire::agent::{Answer, Ask, Target};
+use shorthorn_wire::message::Document;
 
 use super::actors::Machine;
 use super::node::Node;
@@ -75,7 +76,8 @@ impl World {
         };
         for actor in self.actors.values_mut() {
             if actor.epoch == epoch && matches!(actor.machine, Machine::Engine(_)) {
-                actor.targets.push_back(self.record.targets(actor.node));
+                let named = (self.record.targets(actor.node), self.record.document());
+                actor.targets.push_back(named);
             }
         }
     }
@@ -86,13 +88,17 @@ impl World {
         let Some(actor) = self.actors.get_mut(&id) else {
             return Ok(());
         };
-        let known: Option<Vec<Target>> = if twice {
+        let known: Option<(Vec<Target>, Document)> = if twice {
             actor.targets.front().cloned()
         } else {
             actor.targets.pop_front()
         };
         match known {
-            Some(targets) => self.engine(id, Event::Targets { targets }),
+            Some((targets, document)) => {
+                // An agent of before this was told says none.
+                let document = Some(document).filter(|_| !self.rng.one_in(4));
+                self.engine(id, Event::Targets { targets, document })
+            }
             None => Ok(()),
         }
     }

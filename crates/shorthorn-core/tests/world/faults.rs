@@ -133,7 +133,7 @@ impl World {
     fn agent_link(&mut self) -> Result<(), Violation> {
         for id in self.actors_where(|_| true) {
             let latest = self.actors.get(&id).map(|actor| actor.node);
-            let latest = latest.map(|node| self.record.targets(node));
+            let latest = latest.map(|node| (self.record.targets(node), self.record.document()));
             if let Some(actor) = self.actors.get_mut(&id) {
                 for (_, ask) in actor.asks.drain(..) {
                     if self.rng.one_in(3) {
