@@ -288,9 +288,7 @@ fn an_attempt_that_breaks_is_journaled_and_tried_again_after_growing_pauses() {
         assert!(bench.dialled.contains(&1));
     }
     bench.connect(1);
-    bench.done(1, |request| matches!(request, Request::Hello(_)));
-    let is_probe = |request: &Request| matches!(request, Request::Probe { .. });
-    bench.answer(1, is_probe, Reply::Standing(standing()));
+    bench.greet(1, standing());
     let seal = bench.waiting(1, |request| matches!(request, Request::Seal(_)));
     assert!(
         matches!(&seal[..], [Request::Seal(seal)] if seal.attempt == 4 && seal.document.m == 3)
@@ -596,10 +594,8 @@ fn one_that_was_placed_since_is_sealed_with_the_documents_that_it_knows() {
     let mut bench = Bench::serving(1);
     bench.event(targets(&[("r0", 1, true), ("r1", 1, false)]));
     let is_seal = |request: &Request| matches!(request, Request::Seal(_));
-    let is_probe = |request: &Request| matches!(request, Request::Probe { .. });
     bench.connect(1);
-    bench.done(1, |request| matches!(request, Request::Hello(_)));
-    bench.answer(1, is_probe, Reply::Standing(standing()));
+    bench.greet(1, standing());
     let behind = Reply::Refused {
         why: Refusal::OldDocument,
         detail: "older".to_owned(),
@@ -610,8 +606,7 @@ fn one_that_was_placed_since_is_sealed_with_the_documents_that_it_knows() {
     bench.commit(8);
     bench.sleep(600);
     bench.connect(1);
-    bench.done(1, |request| matches!(request, Request::Hello(_)));
-    bench.answer(1, is_probe, Reply::Standing(standing()));
+    bench.greet(1, standing());
     let seal = bench.waiting(1, is_seal);
     assert!(
         matches!(&seal[..], [Request::Seal(seal)] if seal.attempt == 2 && seal.document.version == 8),
@@ -637,9 +632,7 @@ fn one_that_was_placed_since_is_sealed_with_the_document_of_its_list() {
     });
     let is_seal = |request: &Request| matches!(request, Request::Seal(_));
     bench.connect(1);
-    bench.done(1, |request| matches!(request, Request::Hello(_)));
-    let is_probe = |request: &Request| matches!(request, Request::Probe { .. });
-    bench.answer(1, is_probe, Reply::Standing(standing()));
+    bench.greet(1, standing());
     let seal = bench.waiting(1, is_seal);
     assert!(
         matches!(&seal[..], [Request::Seal(seal)] if seal.attempt == 1 && seal.document.version == 9),
@@ -659,9 +652,7 @@ fn a_syncing_replica_that_is_given_up_is_let_go() {
     assert!(bench.is_done(write), "its range is free");
     bench.event(targets(&[("r0", 1, true), ("r1", 3, false)]));
     bench.connect(1);
-    bench.done(1, |request| matches!(request, Request::Hello(_)));
-    let is_probe = |request: &Request| matches!(request, Request::Probe { .. });
-    bench.answer(1, is_probe, Reply::Standing(standing()));
+    bench.greet(1, standing());
     let seal = bench.waiting(1, |request| matches!(request, Request::Seal(_)));
     assert!(matches!(&seal[..], [Request::Seal(seal)] if seal.attempt == 3));
 }
@@ -917,9 +908,7 @@ fn a_removal_that_nobody_can_store_yet_goes_on() {
 fn an_attempt_that_can_not_be_sealed_again_gives_way_to_the_next() {
     let mut bench = Bench::with_joiners(1, 1);
     bench.connect(1);
-    bench.done(1, |request| matches!(request, Request::Hello(_)));
-    let is_probe = |request: &Request| matches!(request, Request::Probe { .. });
-    bench.answer(1, is_probe, Reply::Standing(standing()));
+    bench.greet(1, standing());
     bench.answer(1, |request| matches!(request, Request::Seal(_)), fenced());
     assert_eq!(lost(&bench), Some(("r1".to_owned(), 1, String::new())));
     bench.commit(4);

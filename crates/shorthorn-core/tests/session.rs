@@ -196,9 +196,7 @@ fn an_engine_without_any_fit_replica_says_so() {
 fn a_fence_ends_the_engine_at_once() {
     let mut bench = Bench::new(order(2));
     bench.connect(0);
-    bench.done(0, |request| matches!(request, Request::Hello(_)));
-    let is_probe = |request: &Request| matches!(request, Request::Probe { .. });
-    bench.answer(0, is_probe, Reply::Standing(standing()));
+    bench.greet(0, standing());
     bench.answer(0, |request| matches!(request, Request::Seal(_)), fenced());
     assert!(matches!(
         bench.asked.last(),

@@ -314,15 +314,16 @@ impl Bench {
         self.event(Event::Disconnected { replica, why });
     }
 
+    /// A replica that is connected takes the hello and says what it is.
+    pub fn greet(&mut self, replica: usize, standing: Standing) {
+        self.done(replica, |request| matches!(request, Request::Hello(_)));
+        let is_probe = |request: &Request| matches!(request, Request::Probe { .. });
+        self.answer(replica, is_probe, Reply::Standing(standing));
+    }
+
     /// Answers hello, probe and, if the probe did not end it, seal.
     pub fn seal(&mut self, replica: usize, standing: Standing) {
-        self.answer(
-            replica,
-            |request| matches!(request, Request::Hello(_)),
-            Reply::Done,
-        );
-        let is_probe = |request: &Request| matches!(request, Request::Probe { .. });
-        self.answer(replica, is_probe, Reply::Standing(standing.clone()));
+        self.greet(replica, standing.clone());
         let is_seal = |request: &Request| matches!(request, Request::Seal(_));
         if !self.waiting(replica, is_seal).is_empty() {
             self.answer(replica, is_seal, Reply::Standing(standing));
