@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
 from tests.support.nbd import BLOCK, NbdClient, NbdError
-from tests.support.registers import Register, Violation
+from shorthorn.sim.judges.registers import Register, Violation
 
 
 class Slot(NamedTuple):

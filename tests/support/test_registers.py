@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support.registers import Register, Violation
+from shorthorn.sim.judges.registers import Register, Violation
 
 
 class Op(NamedTuple):
