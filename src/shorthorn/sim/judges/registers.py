@@ -13,6 +13,7 @@ nothing that another does not are left out, so a register stays small however lo
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 RECENT = 24
@@ -24,7 +25,8 @@ STATES_MAX = 20_000
 NOTHING: frozenset[int] = frozenset()
 
 
-class Lost(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Lost:
     """What a loss of all copies left, not yet read: each sector is one of these. The first read says which."""
 
     options: frozenset[int]
