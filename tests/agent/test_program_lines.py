@@ -69,7 +69,7 @@ def test_hellos(line: str, meaning: wire.Hello) -> None:
                         document_version=7,
                         used=8192,
                         open=True,
-                        standing=wire.Standing(sealed=(3, 1), m=1, torn=True),
+                        standing=wire.Standing(sealed=(3, 1), m=1, torn=True, role=wire.Role.MEMBER),
                     ),
                 ),
             ),

@@ -9,6 +9,7 @@ from shorthorn.core.model.sighting import (
     EngineSighting,
     EngineState,
     NodeSighting,
+    ReplicaRole,
     ReplicaSighting,
     ResyncSighting,
     TaskSighting,
@@ -80,6 +81,7 @@ def _replica(held: Held, disk: DiskRuns) -> ReplicaSighting:
         used=held.used,
         probe=disk.probes.get(held.replica, ""),
         fenced=Epoch(disk.fences.get(held.replica, 0)),
+        role=ReplicaRole(standing.role.value) if standing and standing.role else ReplicaRole.UNKNOWN,
     )
 
 

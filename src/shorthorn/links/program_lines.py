@@ -206,6 +206,13 @@ class Status(Line, tag_field="type", tag="status"):
     resyncs: tuple[Resync, ...] = ()
 
 
+class Role(StrEnum):
+    """What a replica is to its volume, as last told."""
+
+    MEMBER = "member"
+    SYNCING = "syncing"
+
+
 class Standing(Line):
     """What a replica durably is. Its marks are not read here."""
 
@@ -213,6 +220,7 @@ class Standing(Line):
     m: Number
     torn: bool
     failed: str | None = None
+    role: Role | None = None
 
 
 class Held(Line):

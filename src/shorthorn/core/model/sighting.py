@@ -20,6 +20,14 @@ from shorthorn.core.model.ids import (
 from shorthorn.core.model.record import Record
 
 
+class ReplicaRole(StrEnum):
+    """What a replica was last told to be to its volume; not told, or not known, is empty."""
+
+    UNKNOWN = ""
+    MEMBER = "member"
+    SYNCING = "syncing"
+
+
 class ReplicaSighting(Record):
     """A replica folder as its program last reported it.
 
@@ -42,6 +50,7 @@ class ReplicaSighting(Record):
     used: int = 0
     probe: str = ""
     fenced: Epoch = Epoch(0)
+    role: ReplicaRole = ReplicaRole.UNKNOWN
 
 
 class DiskSighting(Record):

@@ -158,7 +158,13 @@ def _other_routes(events: EventCalls, status: StatusCalls) -> tuple[Route, ...]:
             answer=views.StatusView,
         ),
         _route(
-            "GET", "/v1/check", "check", "Recorded against what runs", status.check, answer=views.CheckView
+            "GET",
+            "/v1/check",
+            "check",
+            "Recorded against what runs",
+            status.check,
+            answer=views.CheckView,
+            query=("wait_s",),
         ),
         _route("GET", "/healthz", "healthz", "Whether the server answers", status.healthz, status=204),
     )

@@ -10,6 +10,9 @@ from shorthorn.faces.api.views import CheckView, StatusView
 from shorthorn.faces.api.volume_view import volume_view
 from shorthorn.version import VERSION
 
+WAIT_S_MAX = 60.0
+"""Bound on what a caller may ask to be waited for."""
+
 
 class StatusCalls:
     """Handlers over a control plane."""
@@ -34,10 +37,30 @@ class StatusCalls:
             waits=tuple(wait.describe() for wait in control.loop.plan.waits),
         )
 
-    async def check(self, _call: Call) -> CheckView:
-        """Invariants of every record, and records against what runs."""
-        world = self._control.loop.world()
-        audit = compare(world)
+    async def check(self, call: Call) -> CheckView:
+        """Invariants of every record, and records against what runs.
+
+        What is under way looks like a difference for a moment: with `wait_s` it looks again whenever something changes,
+        for so long, and tells only what every look has told.
+        """
+        wait_s = call.query_number("wait_s", 0, WAIT_S_MAX)
+        view = self._compared()
+
+        def equal() -> bool:
+            nonlocal view
+            now = self._compared()
+            stays = tuple(line for line in now.findings if line in view.findings)
+            view = CheckView(findings=stays, unknown=now.unknown)
+            return not stays
+
+        if view.findings and wait_s:
+            await self._control.changes.until(equal, wait_s)
+        return view
+
+    def _compared(self) -> CheckView:
+        loop = self._control.loop
+        world = loop.world()
+        audit = compare(world, {w.volume for w in loop.plan.waits if w.volume is not None})
         findings = tuple(str(finding) for finding in check_world(world))
         return CheckView(findings=findings + audit.differences, unknown=audit.unknown)
 

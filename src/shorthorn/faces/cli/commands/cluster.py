@@ -8,6 +8,9 @@ from shorthorn.errors import NotNow
 from shorthorn.faces.cli import render
 from shorthorn.faces.cli.options import DEFAULT, Common
 
+CHECK_S = 3
+"""What is under way looks like a difference for a moment: one that stays for so long is one."""
+
 
 def add(app: App) -> None:
     """Add the commands."""
@@ -57,8 +60,11 @@ def status(*, common: Common = DEFAULT) -> None:
 
 
 def check(*, common: Common = DEFAULT) -> None:
-    """What is recorded against what runs, and every invariant. Exit code 1 when they differ."""
-    answer = common.client().call("GET", "/v1/check")
+    """What is recorded against what runs, and every invariant. Exit code 1 when they differ.
+
+    Tells only what stays for three seconds: a program that is just starting is no difference.
+    """
+    answer = common.client().call("GET", f"/v1/check?wait_s={CHECK_S}")
     if common.json:
         render.show_json(answer)
     else:
