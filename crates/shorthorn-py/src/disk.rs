@@ -6,7 +6,7 @@ use shorthorn_disk::{self as disk, Disk, Identity};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::carry_out::carry_out;
+use crate::carry_out::{carry_out, sync};
 use crate::convert::{from_json, to_json};
 use crate::errors::disk_error;
 use crate::work::{Outcome, Work};
@@ -54,6 +54,12 @@ impl SimDisk {
         self.0.writeback(seed);
     }
 
+    /// Syncs of files and folders so far.
+    #[getter]
+    fn syncs(&self) -> u64 {
+        self.0.syncs()
+    }
+
     /// How many bytes fit; None: any number.
     fn set_capacity(&self, capacity_bytes: Option<u64>) {
         self.0.set_capacity(capacity_bytes);
@@ -85,6 +91,11 @@ impl SimDisk {
         Ok(self.0.create_dir(&path)?)
     }
 
+    /// Makes the names in a folder durable.
+    fn sync_dir(&self, path: PathBuf) -> PyResult<()> {
+        Ok(self.0.sync_dir(&path)?)
+    }
+
     /// Names in a folder.
     fn names(&self, path: PathBuf) -> PyResult<Vec<String>> {
         Ok(self.0.list(&path)?)
@@ -103,6 +114,18 @@ impl SimDisk {
     /// Deletes a replica folder for good.
     fn delete(&self, root: PathBuf) -> PyResult<()> {
         disk::delete(&*self.0, &root).map_err(|error| disk_error(&error))
+    }
+}
+
+/// A sync to be done, as the replica program's thread does it.
+#[pyclass(frozen, module = "shorthorn.native._native")]
+pub struct SyncHandle(disk::SyncHandle<disk::SimDisk>);
+
+#[pymethods]
+impl SyncHandle {
+    /// Syncs.
+    fn sync(&self) -> Outcome {
+        Outcome(sync(&self.0))
     }
 }
 
@@ -150,6 +173,11 @@ impl ReplicaFiles {
     /// Does a replica's work.
     fn carry_out(&mut self, work: &Work) -> Outcome {
         Outcome(carry_out(&mut self.files, work.0.clone()))
+    }
+
+    /// All that was written before this call, to be synced beside other work.
+    fn sync_handle(&self) -> SyncHandle {
+        SyncHandle(self.files.sync_handle())
     }
 
     /// What is durable: JSON.

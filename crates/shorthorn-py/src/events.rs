@@ -25,7 +25,7 @@ records! {
     /// A replica's reply arrived.
     Replied { replica: u8, tag: u32, reply: Py<Reply> }
     /// The targets are to be found here now.
-    Targets { targets: Py<PyBytes> }
+    Targets { targets: Py<PyBytes>, document: Option<Py<PyBytes>> }
     /// The time of the last WakeAt has come.
     Timer {}
     /// A client reads.
@@ -135,7 +135,10 @@ pub fn to_engine(event: &Bound<'_, PyAny>, targets: usize) -> PyResult<engine::E
         Leave(it) => Event::Leave { replica: it.replica.clone() },
         Targets(it) => Event::Targets {
             targets: from_json("targets", it.targets.as_bytes(py))?,
-            document: None,
+            document: match &it.document {
+                Some(document) => Some(from_json("document", document.as_bytes(py))?),
+                None => None,
+            },
         },
         Stop(_) => Event::Stop,
     })

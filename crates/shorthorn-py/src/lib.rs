@@ -61,5 +61,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<machines::Copier>()?;
     module.add_class::<machines::Replica>()?;
     module.add_class::<disk::SimDisk>()?;
+    module.add_class::<disk::SyncHandle>()?;
     module.add_class::<disk::ReplicaFiles>()
 }

@@ -2,10 +2,11 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use shorthorn_core::{Nanos, copier, engine, replica};
+use shorthorn_core::replica::{Effect, Event, Work};
+use shorthorn_core::{Nanos, ReplicaIndex, copier, engine, replica, why_behind};
 use shorthorn_wire::agent::{CopyOrder, SessionOrder};
 
-use crate::carry_out::start_of;
+use crate::carry_out::{carry_out, start_of};
 use crate::convert::{from_json, to_json};
 use crate::disk::ReplicaFiles;
 use crate::errors::bad_order;
@@ -48,6 +49,12 @@ impl Engine {
     #[getter]
     fn can_take(&self) -> bool {
         self.core.can_take()
+    }
+
+    /// Id and node of a replica, for people.
+    fn target(&self, replica: u8) -> (String, String) {
+        let target = self.core.target(ReplicaIndex(replica));
+        (target.replica.clone(), target.node.clone())
     }
 }
 
@@ -111,6 +118,47 @@ impl Replica {
             .drain(..)
             .map(|effect| effects::of_replica(py, effect))
             .collect()
+    }
+
+    /// Takes one event and does all its work with the files at once, syncs apart: as the replica program does under its
+    /// lock. What is left to be done, in order.
+    fn deliver(
+        &mut self,
+        event: &Bound<'_, PyAny>,
+        files: &mut ReplicaFiles,
+    ) -> PyResult<Vec<Py<PyAny>>> {
+        let (mut effects, mut next, py) = (Vec::new(), Vec::new(), event.py());
+        let mut left = Vec::new();
+        self.core.handle(events::to_replica(event)?, &mut effects);
+        while !effects.is_empty() {
+            for effect in effects.drain(..) {
+                match effect {
+                    Effect::Do { token, work } if !matches!(work, Work::Sync) => {
+                        let outcome = carry_out(&mut files.files, work);
+                        self.core.handle(Event::Done { token, outcome }, &mut next);
+                    }
+                    other => left.push(effects::of_replica(py, other)?),
+                }
+            }
+            std::mem::swap(&mut effects, &mut next);
+        }
+        Ok(left)
+    }
+
+    /// Cluster, volume and replica.
+    fn identity(&self) -> (String, String, String) {
+        let it = self.core.identity();
+        (it.cluster.clone(), it.volume.clone(), it.replica.clone())
+    }
+
+    /// Whether this engine's seal is the one that holds.
+    fn is_sealed(&self, epoch: u64, attempt: u64, engine: &str) -> bool {
+        self.core.is_sealed(epoch, attempt, engine)
+    }
+
+    /// Why its content is older than the record requires.
+    fn why_behind(&self, opened_epoch: u64, attempt: u64, stored_m: u64) -> Option<String> {
+        why_behind(&self.core.standing(), opened_epoch, attempt, stored_m)
     }
 
     /// What it durably is, and its dirty regions: JSON.

@@ -7,8 +7,8 @@ use shorthorn_wire::message::{self, BlockState, Blocks};
 use shorthorn_wire::{BLOCK_BYTES, Encoder, OutQueue, TooBig};
 use std::io::IoSlice;
 
-use crate::convert::{name_of, to_json};
-use crate::errors::{bad_frame, too_big};
+use crate::convert::{from_json, name_of, to_json};
+use crate::errors::{JsonError, bad_frame, too_big};
 
 /// A request to a replica.
 #[pyclass(frozen, eq, module = "shorthorn.native._native")]
@@ -33,9 +33,34 @@ impl Request {
         Ok(decoded.map(|(tag, request)| (tag, Self(request), PyBytes::new(py, &buffer).unbind())))
     }
 
+    /// A hello or seal with this content.
+    #[staticmethod]
+    fn from_json(kind: &str, json: &[u8]) -> PyResult<Self> {
+        Ok(Self(match kind {
+            "hello" => message::Request::Hello(from_json(kind, json)?),
+            "seal" => message::Request::Seal(from_json(kind, json)?),
+            _ => {
+                return Err(JsonError::new_err(format!(
+                    "no {kind} is made of JSON here"
+                )));
+            }
+        }))
+    }
+
     /// The frame.
     fn encode(&self, py: Python<'_>, tag: u32) -> PyResult<Py<PyBytes>> {
         frame(py, |out| Encoder::new().request(tag, &self.0, out))
+    }
+
+    /// Bytes of its data: what makes it slow on a network.
+    #[getter]
+    fn payload(&self) -> usize {
+        use message::Request as R;
+        match &self.0 {
+            R::Write { data, .. } => data.len(),
+            R::Copy { blocks, .. } => blocks.data.len(),
+            _ => 0,
+        }
     }
 
     /// What it asks for.
@@ -163,9 +188,28 @@ impl Reply {
         Ok(decoded.map(|(tag, reply)| (tag, Self(reply), PyBytes::new(py, &buffer).unbind())))
     }
 
+    /// That a replica is not served here.
+    #[staticmethod]
+    fn unknown(detail: String) -> Self {
+        Self(message::Reply::Refused {
+            why: message::Refusal::Unknown,
+            detail,
+        })
+    }
+
     /// The frame.
     fn encode(&self, py: Python<'_>, tag: u32) -> PyResult<Py<PyBytes>> {
         frame(py, |out| Encoder::new().reply(tag, &self.0, out))
+    }
+
+    /// Bytes of its data: what makes it slow on a network.
+    #[getter]
+    fn payload(&self) -> usize {
+        match &self.0 {
+            message::Reply::Data(data) => data.len(),
+            message::Reply::Blocks(blocks) => blocks.data.len(),
+            _ => 0,
+        }
     }
 
     /// What it says.

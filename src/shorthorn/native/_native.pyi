@@ -92,6 +92,7 @@ __all__ = [
     "Status",
     "Stop",
     "StopServing",
+    "SyncHandle",
     "Targets",
     "Timer",
     "TooBigError",
@@ -128,6 +129,9 @@ class Engine:
     def can_take(self) -> bool:
         """Whether more client requests may be delivered now. If they are, they are refused in the end."""
 
+    def target(self, replica: int) -> tuple[str, str]:
+        """Id and node of a replica that an effect named, for people."""
+
 @final
 class Copier:
     """One task on a detached volume. `order`: JSON of a `CopyOrder`; `engine_id`: never used before."""
@@ -144,6 +148,21 @@ class Replica:
 
     def __new__(cls, files: ReplicaFiles) -> Replica: ...
     def handle(self, event: ReplicaEvent) -> list[ReplicaEffect]: ...
+    def deliver(self, event: ReplicaEvent, files: ReplicaFiles) -> list[ReplicaEffect]:
+        """As `handle`, and all work but syncs is done with its files at once: what the replica program does under its lock.
+
+        What is left: replies, ends, and `Do` of syncs.
+        """
+
+    def identity(self) -> tuple[str, str, str]:
+        """Uid of the cluster and of the volume, id of the replica."""
+
+    def is_sealed(self, epoch: int, attempt: int, engine: str) -> bool:
+        """Whether this engine's seal is the one that holds."""
+
+    def why_behind(self, opened_epoch: int, attempt: int, stored_m: int) -> str | None:
+        """Why its content is older than the record requires (docs/protocol.md, A17). None: it is not."""
+
     def standing(self) -> bytes:
         """What it durably is, and its dirty regions: JSON of a `Standing`."""
 
@@ -170,6 +189,14 @@ class Replica:
 @final
 class Request:
     """A request to a replica. Equal if the contents are."""
+
+    @staticmethod
+    def from_json(kind: Literal["hello", "seal"], json: bytes) -> Request:
+        """One with this content. Raises `JsonError`."""
+
+    @property
+    def payload(self) -> int:
+        """Bytes of its data: what makes it slow on a network."""
 
     @staticmethod
     def decode(data: bytes) -> tuple[int, Request, bytes] | None:
@@ -220,6 +247,14 @@ class Request:
 @final
 class Reply:
     """A replica's reply. Equal if the contents are."""
+
+    @staticmethod
+    def unknown(detail: str) -> Reply:
+        """The refusal of who wants a replica that is not served."""
+
+    @property
+    def payload(self) -> int:
+        """Bytes of its data: what makes it slow on a network."""
 
     @staticmethod
     def decode(data: bytes) -> tuple[int, Reply, bytes] | None:
@@ -302,6 +337,10 @@ class SimDisk:
     def steps(self) -> int:
         """Calls so far that change or sync something."""
 
+    @property
+    def syncs(self) -> int:
+        """Syncs of files and folders so far."""
+
     def crash_at(self, step: int) -> None:
         """The process dies in the middle of the step with this number (the next one is `steps`): a part of it happens,
         and every later call fails until `crash_process` or `power_loss`.
@@ -339,6 +378,9 @@ class SimDisk:
     def create_dir(self, path: _Path) -> None:
         """Make a folder; its parent exists. Raises `OSError`."""
 
+    def sync_dir(self, path: _Path) -> None:
+        """Make the names in a folder durable. Raises `OSError`."""
+
     def names(self, path: _Path) -> list[str]:
         """Names in a folder, sorted; a folder's name ends in `/`. Raises `OSError`."""
 
@@ -350,6 +392,12 @@ class SimDisk:
 
     def delete(self, root: _Path) -> None:
         """Delete a replica folder for good; one that is gone already is fine. Raises `DiskError`."""
+
+@final
+class SyncHandle:
+    """A sync to be done, as the replica program's thread does it."""
+
+    def sync(self) -> Outcome: ...
 
 @final
 class ReplicaFiles:
@@ -371,6 +419,9 @@ class ReplicaFiles:
 
     def carry_out(self, work: Work) -> Outcome:
         """Do a replica's work, as the replica program does. Errors of the disk are outcomes."""
+
+    def sync_handle(self) -> SyncHandle:
+        """All that was written before this call, to be synced beside other work."""
 
     def header(self) -> bytes:
         """What is durable beside document, marks and content: JSON (docs/formats/disk.md)."""
@@ -449,12 +500,17 @@ class Replied:
 
 @final
 class Targets:
-    """Where the targets are to be found now: JSON of a list of `Target`."""
+    """Where the targets are to be found now: JSON of a list of `Target`, and of the document that names them.
 
-    __match_args__ = ("targets",)
-    def __new__(cls, targets: bytes) -> Targets: ...
+    A copier looks at no document.
+    """
+
+    __match_args__ = ("targets", "document")
+    def __new__(cls, targets: bytes, document: bytes | None) -> Targets: ...
     @property
     def targets(self) -> bytes: ...
+    @property
+    def document(self) -> bytes | None: ...
 
 @final
 class Timer:

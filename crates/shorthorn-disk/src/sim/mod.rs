@@ -36,6 +36,8 @@ struct World {
     capacity: Option<u64>,
     /// Counts everything that changes or syncs.
     steps: u64,
+    /// Counts syncs of files and folders.
+    syncs: u64,
     crash_at: Option<u64>,
     /// The process died at `crash_at`, and nobody has looked yet.
     down: bool,
@@ -60,6 +62,7 @@ impl SimDisk {
             used: 0,
             capacity: None,
             steps: 0,
+            syncs: 0,
             crash_at: None,
             down: false,
             process: 0,
@@ -72,6 +75,12 @@ impl SimDisk {
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.world().steps
+    }
+
+    /// How many syncs of files and folders there have been: what makes a disk slow.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.world().syncs
     }
 
     /// The process dies in the middle of the step with this number (see [`Self::steps`]; the next one is `steps()`): a part
@@ -329,7 +338,9 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.world().atomic(|world| world.tree.sync(path))
+        let mut world = self.world();
+        world.syncs += 1;
+        world.atomic(|world| world.tree.sync(path))
     }
 }
 
@@ -388,6 +399,7 @@ impl File for SimFile {
     fn sync(&self) -> io::Result<()> {
         let mut world = self.world()?;
         let step = world.step()?;
+        world.syncs += 1;
         let failed = due(&mut world.syncs_to_failure);
         let file = world.inode(self.inode)?;
         match step {
