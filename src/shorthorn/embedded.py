@@ -17,10 +17,11 @@ from pathlib import Path
 
 import msgspec
 
-from shorthorn.agent.files import FileLock, who_holds
 from shorthorn.agent.node_folder import check_path
-from shorthorn.agent.processes import Process, last_words
 from shorthorn.errors import Invalid, NotNow, Unavailable
+from shorthorn.links.local_files import FileLock, who_holds
+from shorthorn.links.local_processes import LocalProcess, last_words
+from shorthorn.ports.processes import ended_within
 from shorthorn.serve import ServerOptions, listen
 
 log = logging.getLogger(__name__)
@@ -61,14 +62,14 @@ class Child:
         self.name = name
         self._command = tuple(command)
         self._log_file = log_file
-        self._process: Process | None = None
+        self._process: LocalProcess | None = None
 
     async def keep_running(self) -> None:
         """Until cancelled; cancelling leaves the process as it is."""
         failures = 0
         while True:
             began = asyncio.get_running_loop().time()
-            self._process = Process.start(self._command, self._log_file)
+            self._process = LocalProcess.start(self._command, self._log_file)
             log.info("%s runs, pid %d", self.name, self._process.pid)
             await self._process.ended()
             if asyncio.get_running_loop().time() - began >= STEADY_S:
@@ -85,7 +86,7 @@ class Child:
         if self._process is None or not self._process.running:
             return
         self._process.signal(number)
-        if not await self._process.ended_within(bound_s):
+        if not await ended_within(self._process, bound_s):
             log.error("%s did not end within %g s; killing it", self.name, bound_s)
             self._process.signal(signal.SIGKILL)
             await self._process.ended()
@@ -162,14 +163,14 @@ async def _engines_ended(data: Path, agents: frozenset[int]) -> None:
         for path, pid in live.items():
             engine = _watch(pid)
             left_s = end_s - asyncio.get_running_loop().time()
-            if engine is not None and not await engine.ended_within(max(left_s, 0)):
+            if engine is not None and not await ended_within(engine, max(left_s, 0)):
                 log.error("engine of %s did not end within %g s", path.parent.name, STOP_S)
                 return
 
 
-def _watch(pid: int) -> Process | None:
+def _watch(pid: int) -> LocalProcess | None:
     try:
-        return Process(pid)
+        return LocalProcess(pid)
     except ProcessLookupError:
         return None
 
@@ -186,7 +187,7 @@ async def _end_process(what: str, pid: int, number: signal.Signals, bound_s: flo
     if process is None:
         return
     process.signal(number)
-    if not await process.ended_within(bound_s):
+    if not await ended_within(process, bound_s):
         raise NotNow(f"{what}, pid {pid}, did not end within {bound_s:g} s; look at its log, or kill it")
 
 
@@ -204,7 +205,7 @@ def _program_locks(data: Path) -> list[Path]:
 
 def _holders(locks: Iterable[Path]) -> dict[Path, int]:
     """The processes that hold lock files; one that is free or not there has none."""
-    return who_holds(path for path in locks if path.exists())
+    return {Path(path): pid for path, pid in who_holds(path for path in locks if path.exists()).items()}
 
 
 @contextlib.contextmanager

@@ -13,10 +13,10 @@ from pathlib import Path
 import msgspec
 import uvicorn
 
-from shorthorn.agent.files import FileLock
 from shorthorn.control.control import Control
 from shorthorn.errors import Invalid, NotNow, Unavailable
 from shorthorn.faces.api.app import BoundedProtocol, build_app
+from shorthorn.links.local_files import FileLock
 from shorthorn.ports.clock import SystemClock
 from shorthorn.ports.ids import RandomIds
 from shorthorn.store import SqliteStore

@@ -6,9 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from shorthorn.agent import AgentOptions
-from shorthorn.agent.run import run_agent
 from shorthorn.links import server_link
+from shorthorn.node import NodeOptions, run_node
 from tests.agent import records
 from tests.agent.bench import PROGRAMS
 
@@ -20,10 +19,10 @@ def main() -> None:
     """Run until told to stop."""
     url, data = sys.argv[1:]
     server_link.SILENCE_S = SILENCE_S  # type: ignore[misc]
-    options = AgentOptions(
+    options = NodeOptions(
         server=url, node=records.NODE, data=Path(data), machine_id="m", boot_id="b", programs=PROGRAMS
     )
-    asyncio.run(run_agent(options))
+    asyncio.run(run_node(options))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from shorthorn.agent import Agent, AgentOptions, Programs
-from shorthorn.agent.files import who_holds
+from shorthorn.agent import Agent, Programs
 from shorthorn.core.model.order import Order
 from shorthorn.core.model.sighting import EngineSighting, EngineState, NodeSighting
+from shorthorn.links.local_files import who_holds
 from shorthorn.links.messages import EngineAnswer, EngineEvent, EngineOutcome
+from shorthorn.node import NodeOptions, local_agent
 from tests.agent import records
 from tests.agent.fake_server import FakeServer
 
@@ -29,8 +30,8 @@ def commit(event: EngineEvent) -> EngineAnswer:
     return EngineAnswer(outcome=EngineOutcome.COMMITTED, volume=records.volume(epoch=epoch, version=8))
 
 
-def options(server: FakeServer, data: Path, **changes: object) -> AgentOptions:
-    given = AgentOptions(
+def options(server: FakeServer, data: Path, **changes: object) -> NodeOptions:
+    given = NodeOptions(
         server=server.url, node=records.NODE, data=data, machine_id="m", boot_id="b", programs=PROGRAMS
     )
     return msgspec.structs.replace(given, **changes)
@@ -39,13 +40,19 @@ def options(server: FakeServer, data: Path, **changes: object) -> AgentOptions:
 @contextlib.asynccontextmanager
 async def running(server: FakeServer, data: Path, **changes: object) -> AsyncIterator[Agent]:
     """An agent for a while; stopped in the end without ending its programs."""
-    agent = Agent(options(server, data, **changes))
-    task = asyncio.create_task(agent.run())
-    try:
-        yield agent
-    finally:
-        agent.request_stop()
-        await task
+    async with local_agent(options(server, data, **changes)) as agent:
+        task = asyncio.create_task(agent.run())
+        try:
+            yield agent
+        finally:
+            agent.request_stop()
+            await task
+
+
+async def run(options: NodeOptions) -> None:
+    """Run an agent to its end."""
+    async with local_agent(options) as agent:
+        await agent.run()
 
 
 def engine(seen: NodeSighting, epoch: int) -> EngineSighting | None:
@@ -83,7 +90,8 @@ def disk_folder(data: Path) -> Path:
 
 
 def programs(data: Path) -> dict[Path, int]:
-    return who_holds([*data.glob("nodes/*/engines/*/lock"), *data.glob("**/replica.lock")])
+    holders = who_holds([*data.glob("nodes/*/engines/*/lock"), *data.glob("**/replica.lock")])
+    return {Path(path): pid for path, pid in holders.items()}
 
 
 async def noted(folder: Path, line: str) -> None:

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from shorthorn.agent import Agent, DiskOption, Programs, stop_programs
+from shorthorn.agent import DiskOption, Programs, stop_programs
 from shorthorn.core.lifecycle.events import SessionClosed, SessionOpened
 from shorthorn.core.model.ids import ClusterUid, Epoch, NodeName
 from shorthorn.core.model.order import CloseEngine, DeleteReplica, ProbeReplica
 from shorthorn.core.model.sighting import EngineState, TaskState
 from shorthorn.errors import Damaged, Invalid, NotNow
+from shorthorn.links.local_files import LocalFiles
+from shorthorn.links.local_processes import LocalProcesses
 from shorthorn.links.messages import EngineAnswer, EngineOutcome
 from tests.agent import records
 from tests.agent.bench import (
@@ -33,6 +35,7 @@ from tests.agent.bench import (
     notes,
     options,
     programs,
+    run,
     running,
     serving,
     starts,
@@ -311,20 +314,18 @@ async def test_a_start_that_can_not_be_written_down_is_made_later(
 
 
 async def test_an_ask_waits_while_the_server_is_away(data: Path) -> None:
-    async with FakeServer() as server:
-        server.answer = lambda event: EngineAnswer(outcome=EngineOutcome.UNKNOWN, why="the store is slow")
-        agent = Agent(options(server, data))
-        task = asyncio.create_task(agent.run())
-        await server.order(records.run_engine(1))
-        await server.heard(lambda: len(server.events) >= 2)
-        assert not any(note.startswith("answer") for note in notes(engine_folder(data, 1)))
-    port = server.port
-    async with FakeServer(port=port) as server:
-        server.answer = commit
-        await server.order(records.run_engine(1))
-        await server.until(in_state(1, EngineState.SERVING))
-        agent.request_stop()
-        await task
+    async with contextlib.AsyncExitStack() as stack:
+        async with FakeServer() as server:
+            server.answer = lambda event: EngineAnswer(outcome=EngineOutcome.UNKNOWN, why="the store is slow")
+            await stack.enter_async_context(running(server, data))
+            await server.order(records.run_engine(1))
+            await server.heard(lambda: len(server.events) >= 2)
+            assert not any(note.startswith("answer") for note in notes(engine_folder(data, 1)))
+        async with FakeServer(port=server.port) as server:
+            server.answer = commit
+            await server.order(records.run_engine(1))
+            await server.until(in_state(1, EngineState.SERVING))
+            await stack.aclose()
     assert notes(engine_folder(data, 1)).count("answer committed") == 1
 
 
@@ -488,9 +489,9 @@ async def test_a_second_agent_of_a_folder_is_refused(server: FakeServer, data: P
     async with running(server, data):
         await server.until(listed)
         with pytest.raises(NotNow, match="already runs"):
-            await Agent(options(server, data)).run()
+            await run(options(server, data))
         with pytest.raises(NotNow, match="already runs"):
-            await stop_programs(node_folder(data))
+            await stop_programs(LocalFiles(), LocalProcesses(), node_folder(data))
 
 
 async def test_a_node_of_another_cluster_is_refused(server: FakeServer, data: Path) -> None:
@@ -498,7 +499,7 @@ async def test_a_node_of_another_cluster_is_refused(server: FakeServer, data: Pa
         await server.until(listed)
     async with FakeServer(ClusterUid("c-2")) as other:
         with pytest.raises(Invalid, match="belongs to cluster c-1"):
-            await Agent(options(other, data)).run()
+            await run(options(other, data))
 
 
 async def test_a_data_folder_of_a_newer_format_is_refused(server: FakeServer, data: Path) -> None:
@@ -508,7 +509,7 @@ async def test_a_data_folder_of_a_newer_format_is_refused(server: FakeServer, da
         content = json.loads(file.read_text())
         file.write_text(json.dumps({**content, "format": 2, "new": 1}))
         with pytest.raises(Damaged, match="is of format 2"):
-            await Agent(options(server, data)).run()
+            await run(options(server, data))
 
 
 async def test_a_disk_that_is_not_mounted_is_not_made_anew(server: FakeServer, data: Path) -> None:
@@ -517,37 +518,35 @@ async def test_a_disk_that_is_not_mounted_is_not_made_anew(server: FakeServer, d
     async with running(server, data, disks=disks):
         seen = await server.until(listed)
         assert seen.disks[0].size == 1 << 40
-    await stop_programs(node_folder(data))
+    await stop_programs(LocalFiles(), LocalProcesses(), node_folder(data))
     shutil.move(disk, data / "elsewhere")
     disk.mkdir()
     with pytest.raises(Invalid, match="is it mounted"):
-        await Agent(options(server, data, disks=disks)).run()
+        await run(options(server, data, disks=disks))
     (disk / "disk.json").write_text('{"format":1,"uid":"d-other"}')
     with pytest.raises(Invalid, match="another disk is in its place"):
-        await Agent(options(server, data, disks=disks)).run()
+        await run(options(server, data, disks=disks))
 
 
 async def test_a_data_folder_with_a_long_path_is_refused(server: FakeServer, data: Path) -> None:
     with pytest.raises(Invalid, match="too long"):
-        await Agent(options(server, data / ("x" * 80))).run()
+        await run(options(server, data / ("x" * 80)))
 
 
 @pytest.mark.parametrize("name", ["", "N1", "../n1", "a/b", "-a"])
 async def test_a_bad_node_name_is_refused(server: FakeServer, data: Path, name: str) -> None:
     with pytest.raises(Invalid, match="bad node name"):
-        await Agent(options(server, data, node=NodeName(name))).run()
+        await run(options(server, data, node=NodeName(name)))
 
 
 # Stopping.
 
 
 async def test_stopping_everything_closes_sessions_then_ends_programs(server: FakeServer, data: Path) -> None:
-    agent = Agent(options(server, data))
-    task = asyncio.create_task(agent.run())
-    await server.until(listed)
-    await serving(server, 1)
-    agent.request_stop_all()
-    await task
+    async with running(server, data) as agent:
+        await server.until(listed)
+        await serving(server, 1)
+        agent.request_stop_all()
     closed = server.events[-1].event
     assert isinstance(closed, SessionClosed)
     assert closed.clean
@@ -560,7 +559,7 @@ async def test_programs_of_a_folder_without_an_agent_can_be_ended(server: FakeSe
         await server.until(listed)
         await serving(server, 1)
     assert len(programs(data)) == 2
-    await stop_programs(node_folder(data))
+    await stop_programs(LocalFiles(), LocalProcesses(), node_folder(data))
     assert not programs(data)
     server.sightings.clear()
     async with running(server, data):

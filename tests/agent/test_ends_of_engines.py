@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from shorthorn.agent.engines import Engines
-from shorthorn.agent.node_folder import make_engine_folder
+from shorthorn.agent.node_folder import NodeFolder
 from shorthorn.core.model.ids import Epoch
 from shorthorn.core.model.order import CloseEngine, Order
 from shorthorn.core.model.sighting import EngineState
+from shorthorn.links.local_files import LocalFiles
 from tests.agent import agent_process, records
 from tests.agent.bench import (
     engine,
@@ -40,13 +41,14 @@ async def test_an_engine_whose_end_is_ordered_while_it_is_being_started_never_ru
     server: FakeServer, data: Path, monkeypatch: pytest.MonkeyPatch, end: Order
 ) -> None:
     go_on = threading.Event()
+    make_engine = NodeFolder.make_engine
 
     def slow(*arguments: Any) -> None:
         if arguments[2] == 1:
             assert go_on.wait(15)
-        make_engine_folder(*arguments)
+        make_engine(*arguments)
 
-    monkeypatch.setattr("shorthorn.agent.engines.make_engine_folder", slow)
+    monkeypatch.setattr(NodeFolder, "make_engine", slow)
     try:
         async with running(server, data):
             await server.until(listed)
@@ -84,7 +86,7 @@ async def test_an_engine_whose_process_is_not_known_is_looked_for_and_ended(
         (node_folder(data) / "engines" / "mute").unlink()
     server.sightings.clear()
     with monkeypatch.context() as hidden:
-        hidden.setattr("shorthorn.agent.engines.who_holds", lambda files: {})
+        hidden.setattr(LocalFiles, "who_holds", lambda files, paths: {})
         async with running(server, data):
             await server.until(lambda seen: "not known" in str(engine(seen, 1)))
             tried = _count_ends(hidden)

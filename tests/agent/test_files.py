@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shorthorn.agent.files import FileLock, who_holds
+from shorthorn.links.local_files import FileLock, who_holds
 
 _HOLD = "import fcntl, sys; f = open(sys.argv[1], 'r+'); {take}; print(flush=True); sys.stdin.read()"
 

@@ -44,7 +44,14 @@ def test_tests_and_tools_are_not_the_package() -> None:
 @pytest.mark.parametrize("call", ["open('f')", "print(1)", "hash(x)", "id(x)"])
 def test_builtins_that_reach_outside_are_banned_in_core_only(call: str) -> None:
     assert len(messages("src/shorthorn/core/model/x.py", call)) == 1
-    assert messages("src/shorthorn/agent/x.py", call) == []
+    assert messages("src/shorthorn/control/x.py", call) == []
+
+
+@pytest.mark.parametrize("call", ["open('f')", "Path('f').exists()", "asyncio.to_thread(work)"])
+def test_files_are_given_to_the_agent(call: str) -> None:
+    (message,) = messages("src/shorthorn/agent/x.py", call)
+    assert "Files of shorthorn.ports" in message
+    assert messages("src/shorthorn/links/x.py", call) == []
 
 
 @pytest.mark.parametrize(

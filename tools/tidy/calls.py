@@ -13,6 +13,7 @@ from tools.tidy.finding import Finding
 _CLOCK = "take a Clock of shorthorn.ports as an argument"
 _CHANCE = "take ids and chance from shorthorn.ports as an argument"
 _OUTSIDE = "the core does no I/O; return a value and let the caller do it"
+_FILES = "take Files of shorthorn.ports as an argument; PurePath is for names"
 _HASH = "differs from run to run; compare or sort by a field of the record"
 
 # Everywhere in the package but in ports.
@@ -33,7 +34,9 @@ _BANNED = {
     "os.urandom": _CHANCE,
 }
 _BANNED_MODULES = {"random": _CHANCE, "secrets": _CHANCE}
-# In core, on top of these.
+# In the agent, on top of these: what its import of `pathlib` and `asyncio` would let through.
+_BANNED_IN_AGENT = {"Path": _FILES, "asyncio.to_thread": _FILES, "open": _FILES}
+# In core, on top of the first.
 _BANNED_BUILTINS = {
     "open": _OUTSIDE,
     "print": _OUTSIDE,
@@ -52,16 +55,18 @@ def check(path: Path, source: str) -> Iterator[Finding]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
             name = _dotted(node.func)
-            if reason := _reason(name, pure=pure):
+            if reason := _reason(name, parts[2]):
                 yield Finding(path, node.lineno, f"{name}(): {reason}")
         elif pure and isinstance(node, ast.For | ast.comprehension) and _is_set(node.iter):
             message = "iterates a set: its order differs from run to run; sort it or use a tuple"
             yield Finding(path, node.iter.lineno, message)
 
 
-def _reason(name: str, *, pure: bool) -> str | None:
-    if pure and name in _BANNED_BUILTINS:
+def _reason(name: str, layer: str) -> str | None:
+    if layer == "core" and name in _BANNED_BUILTINS:
         return _BANNED_BUILTINS[name]
+    if layer == "agent" and name in _BANNED_IN_AGENT:
+        return _BANNED_IN_AGENT[name]
     tail = ".".join(name.split(".")[-2:])  # datetime.datetime.now and datetime.now alike
     return _BANNED.get(tail) or _BANNED_MODULES.get(name.partition(".")[0] if "." in name else "")
 

@@ -11,13 +11,12 @@ from typing import Final
 
 from shorthorn.agent.backoff import Backoff
 from shorthorn.agent.lines import document_of
-from shorthorn.agent.program_links import Link
+from shorthorn.agent.outside import Link, Server
 from shorthorn.core.lifecycle.events import Base, ReplicaLost, ReplicaSynced, SessionClosed, SessionOpened
 from shorthorn.core.model.ids import Attempt, Epoch, LayerId, ReplicaId, VolumeUid
 from shorthorn.errors import ShorthornError
 from shorthorn.links import program_lines as wire
 from shorthorn.links.messages import EngineAnswer, EngineEvent, EngineOutcome
-from shorthorn.links.server_link import ServerLink
 
 log = logging.getLogger(__name__)
 
@@ -28,23 +27,23 @@ ASKS_MAX: Final = 64
 class Asks:
     """All asks under way, by link."""
 
-    def __init__(self, server: ServerLink, group: asyncio.TaskGroup) -> None:
+    def __init__(self, server: Server, group: asyncio.TaskGroup) -> None:
         self._server = server
         self._group = group
-        self._tasks: dict[Link, set[asyncio.Task[None]]] = {}
+        self._tasks: dict[Link, dict[asyncio.Task[None], None]] = {}
 
     def begin(self, link: Link, volume: VolumeUid, ask: wire.Ask) -> None:
         """Pass an ask on. Raises `ValueError` when the program has too many under way."""
-        tasks = self._tasks.setdefault(link, set())
+        tasks = self._tasks.setdefault(link, {})
         if len(tasks) >= ASKS_MAX:
             raise ValueError(f"it has {ASKS_MAX} asks under way")
         task = self._group.create_task(self._pass_on(link, volume, ask))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        tasks[task] = None  # a dict keeps its order
+        task.add_done_callback(lambda task: tasks.pop(task, None))
 
     def end(self, link: Link) -> None:
         """A link ended: nobody waits for its answers."""
-        for task in self._tasks.pop(link, set()):
+        for task in self._tasks.pop(link, {}):
             task.cancel()
 
     async def _pass_on(self, link: Link, volume: VolumeUid, ask: wire.Ask) -> None:

@@ -7,17 +7,15 @@ finds the running one. What the program should do is `reconcile`'s to say.
 import asyncio
 import contextlib
 import logging
-import os
 import signal
-from pathlib import Path
+from pathlib import PurePath
 from typing import Final
 
 import msgspec
 
-from shorthorn.agent.files import FileLock, read_small, who_holds, write_durably
 from shorthorn.agent.node_folder import DiskEntry, check_disk
-from shorthorn.agent.processes import Process, last_complaint
-from shorthorn.agent.program_links import Link, Taker
+from shorthorn.agent.outside import Link
+from shorthorn.agent.program_links import Taker
 from shorthorn.agent.reconcile import TellDisk
 from shorthorn.agent.running import LIST, DiskRuns, Told
 from shorthorn.agent.surroundings import Surroundings
@@ -25,6 +23,7 @@ from shorthorn.agent.tasks import Tasks
 from shorthorn.core.model.ids import ClusterUid, DiskUid, TaskId
 from shorthorn.errors import ShorthornError
 from shorthorn.links import program_lines as wire
+from shorthorn.ports.processes import Process
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ class Disk:
 
     def __init__(self, entry: DiskEntry, around: Surroundings) -> None:
         self.entry = entry
-        self.path = Path(entry.path)
+        self.path = PurePath(entry.path)
         self.process: Process | None = None
         self.link: Link | None = None
         self._around = around
@@ -68,12 +67,12 @@ class Disk:
         self._stopping = False
 
     @property
-    def lock_file(self) -> Path:
+    def lock_file(self) -> PurePath:
         """Held by the program for its whole life."""
         return self.path / "replica.lock"
 
     @property
-    def log_file(self) -> Path:
+    def log_file(self) -> PurePath:
         """Where its output goes."""
         return self.path / "replica.log"
 
@@ -119,14 +118,14 @@ class Disk:
 
     async def _run_once(self, cluster: ClusterUid) -> str:
         """Find the program or start it, and wait for its end. Why there is none now."""
-        lock = None
+        files, lock = self._around.files, None
         try:
-            lock = FileLock.take(self.lock_file)
+            lock = files.take_lock(self.lock_file)
             if lock is None:
                 self.process = self._find()
             else:
-                check_disk(self.entry)
-                write_durably(self.path / "boot", self._around.machine.boot_id.encode())
+                check_disk(files, self.entry)
+                files.write_durably(self.path / "boot", self._around.machine.boot_id.encode())
                 lock.release()
                 self.process = self._start(cluster)
         except OSError as error:
@@ -140,7 +139,7 @@ class Disk:
             return "its replica program is not to be found, but its lock is held"
         self._down = ""
         await self.process.ended()
-        words = last_complaint(self.log_file)
+        words = self._around.last_complaint(self.log_file)
         how = f"its replica program ended{self.process.how}"
         self.process = None
         self._unlink()
@@ -148,11 +147,11 @@ class Disk:
         return f"{how}: {words}" if words else how
 
     def _find(self) -> Process | None:
-        pid = who_holds([self.lock_file]).get(self.lock_file)
+        pid = self._around.files.who_holds([self.lock_file]).get(self.lock_file)
         if pid is None:
             return None
         try:
-            process = Process(pid)
+            process = self._around.processes.watch(pid)
         except ProcessLookupError:
             return None
         log.info("%s: replica program found running, process %d", self, pid)
@@ -164,7 +163,7 @@ class Disk:
     def _boot(self) -> str:
         """The boot id of the machine when the program was started."""
         with contextlib.suppress(FileNotFoundError):
-            return read_small(self.path / "boot", 4096).decode("utf-8", "replace")
+            return self._around.files.read(self.path / "boot", 4096).decode("utf-8", "replace")
         return ""
 
     def _start(self, cluster: ClusterUid) -> Process:
@@ -177,7 +176,7 @@ class Disk:
             *("--agent", str(self._around.folder.socket)),
             *("--listen", self._around.listen),
         )
-        process = Process.start(command, self.log_file)
+        process = self._around.processes.start(command, self.log_file)
         log.info("%s: replica program started, process %d", self, process.pid)
         return process
 
@@ -344,10 +343,9 @@ class Disk:
 
     def _free(self) -> int:
         try:
-            status = os.statvfs(self.path)
+            free = self._around.files.space(self.path).free
         except OSError:
             return 0
-        free = status.f_bavail * status.f_frsize
         return free - free % FREE_STEP
 
 

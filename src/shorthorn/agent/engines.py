@@ -6,22 +6,19 @@ program of that epoch that came late would find no order (docs/protocol.md, B2, 
 """
 
 import asyncio
+import contextlib
 import logging
-import os
-import shutil
 import signal
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import PurePath
 from typing import Final
 
 import msgspec
 
 from shorthorn.agent.engine import Engine
-from shorthorn.agent.files import sync_folder, who_holds
 from shorthorn.agent.lines import session_order
-from shorthorn.agent.node_folder import make_engine_folder
-from shorthorn.agent.processes import Process
-from shorthorn.agent.program_links import Link, Taker
+from shorthorn.agent.outside import Link
+from shorthorn.agent.program_links import Taker
 from shorthorn.agent.reconcile import (
     Action,
     BoundClose,
@@ -39,6 +36,7 @@ from shorthorn.core.model.order import RunEngine
 from shorthorn.core.model.world import Settings
 from shorthorn.errors import Invalid
 from shorthorn.links import program_lines as wire
+from shorthorn.ports.processes import Process, end, ended_within
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +77,9 @@ class Engines:
     def find(self) -> None:
         """Take up what earlier agents started. One of another boot can't live, unless the boot id was set by hand."""
         for volume, epoch, path in self._around.folder.engine_folders():
-            self._engines[volume, epoch] = Engine(volume, epoch, path)
+            self._engines[volume, epoch] = Engine(volume, epoch, path, self._around)
         locked = [e for e in self._engines.values() if not self._confirm(e, self._why_found_dead(e))]
-        holders = who_holds([engine.lock_file for engine in locked])
+        holders = self._around.files.who_holds([engine.lock_file for engine in locked])
         for engine in locked:
             self._adopt(engine, holders.get(engine.lock_file))
 
@@ -186,30 +184,30 @@ class Engines:
             raise AssertionError(f"no session in the order for {volume.uid}")
         key = (volume.uid, volume.session.epoch)
         folder = self._around.folder
-        program = self._around.programs.engine[0]
+        program = PurePath(self._around.programs.engine[0])
         try:
             path = folder.engine(*key)
             endpoint = folder.endpoint(volume.uid, volume.held_since or volume.session.epoch)
         except Invalid as error:
             self._hold_back(key, error.message)
             return
-        if not os.access(program, os.X_OK):
+        if not self._around.files.is_program(program):
             self._hold_back(key, f"the program {program}, which is missing")
             return
         content = session_order(
             cluster, settings, self._around.node, order, str(endpoint), str(folder.socket)
         )
-        engine = self._engines[key] = Engine(*key, path)
+        engine = self._engines[key] = Engine(*key, path, self._around)
         engine.targets, engine.starting = content.targets, True
         before = self.last.get(volume.uid, Epoch(0))
         self.last[volume.uid] = key[1]
         self._around.group.create_task(self._start(engine, msgspec.json.encode(content), endpoint, before))
 
-    async def _start(self, engine: Engine, order: bytes, endpoint: Path, before: Epoch) -> None:
+    async def _start(self, engine: Engine, order: bytes, endpoint: PurePath, before: Epoch) -> None:
         boot = self._around.machine.boot_id
         try:
-            await asyncio.to_thread(
-                make_engine_folder, self._around.folder, engine.volume, engine.epoch, order, boot
+            await self._around.files.aside(
+                lambda: self._around.folder.make_engine(engine.volume, engine.epoch, order, boot)
             )
         except OSError as error:
             self._undo_start(engine, before, error)
@@ -232,20 +230,21 @@ class Engines:
 
     def _undo_start(self, engine: Engine, before: Epoch, error: OSError) -> None:
         """Its folder can't be written, so it was not started and may be later: no end is told that is not durable."""
-        shutil.rmtree(engine.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self._around.files.remove_tree(engine.folder)
         del self._engines[engine.volume, engine.epoch]
         self.last[engine.volume] = before
         self._hold_back((engine.volume, engine.epoch), f"its order to be written: {error}")
 
-    def _spawn(self, engine: Engine, endpoint: Path) -> Process:
+    def _spawn(self, engine: Engine, endpoint: PurePath) -> Process:
         """Nothing of older epochs lives: what is left of their endpoint goes first (A16)."""
-        endpoint.unlink(missing_ok=True)
+        self._around.files.remove(endpoint)
         command = (
             *self._around.programs.engine,
             *("--order", str(engine.folder / "order.json")),
             *("--lock", str(engine.lock_file)),
         )
-        return Process.start(command, engine.log_file)
+        return self._around.processes.start(command, engine.log_file)
 
     def _hold_back(self, key: Key, why: str) -> None:
         log.warning("engine of %s, epoch %d is not started: waits for %s", *key, why)
@@ -286,7 +285,7 @@ class Engines:
 
     def _watch(self, engine: Engine, pid: int) -> None:
         try:
-            engine.process = Process(pid)
+            engine.process = self._around.processes.watch(pid)
         except ProcessLookupError:
             self._confirm(engine, "its process ended and its lock was taken over")
             return
@@ -303,7 +302,7 @@ class Engines:
 
     def _seek_holder(self, engine: Engine) -> None:
         """No process is watched, or the one that was is gone, and its lock is held: somebody else holds it."""
-        holder = who_holds([engine.lock_file]).get(engine.lock_file)
+        holder = self._around.files.who_holds([engine.lock_file]).get(engine.lock_file)
         engine.process, engine.ending, engine.closing = None, False, False
         if holder is not None:
             self._watch(engine, holder)
@@ -324,7 +323,7 @@ class Engines:
         endpoint = engine.endpoint()
         newer = any(e.volume == engine.volume and e.epoch > engine.epoch for e in self._engines.values())
         if endpoint is not None and endpoint.parent == self._around.folder.nbd and not newer:
-            endpoint.unlink(missing_ok=True)
+            self._around.files.remove(endpoint)
         return True
 
     async def _bound_close(self, engine: Engine, bound_s: float) -> None:
@@ -332,7 +331,7 @@ class Engines:
         process = engine.process
         if process is None and not engine.starting:
             await asyncio.sleep(bound_s)
-        elif process is None or await process.ended_within(bound_s):
+        elif process is None or await ended_within(process, bound_s):
             return
         if not engine.evidence:
             log.warning("%s did not close within %.0f s", engine, bound_s)
@@ -341,8 +340,8 @@ class Engines:
     def _forget(self, engine: Engine) -> None:
         """Its greatest epoch stays on record, so it is never started again."""
         self._around.folder.write_last_epoch(engine.volume, self.last[engine.volume])
-        shutil.rmtree(engine.folder)
-        sync_folder(engine.folder.parent)
+        self._around.files.remove_tree(engine.folder)
+        self._around.files.sync_folder(engine.folder.parent)
         del self._engines[engine.volume, engine.epoch]
         log.info("%s is forgotten: no order is about it", engine)
         self._around.changed()
@@ -369,5 +368,5 @@ class Engines:
 
 
 async def _end(engine: Engine, process: Process, grace_s: float) -> None:
-    if not await process.end(grace_s):
+    if not await end(process, grace_s):
         log.warning("%s did not end within %.0f s and was killed", engine, grace_s)

@@ -11,17 +11,16 @@
 Refuses what it can't trust with one clear line: a newer format, another cluster, another disk in a disk's place.
 """
 
-import os
 import re
-from pathlib import Path
+from pathlib import PurePath
 from typing import Final, TypeVar
 
 import msgspec
 
-from shorthorn.agent.files import FileLock, make_folder_durably, read_small, sync_folder, write_durably
 from shorthorn.agent.options import AgentOptions, DiskOption
 from shorthorn.core.model.ids import ClusterUid, DiskUid, Epoch, NodeName, VolumeUid
 from shorthorn.errors import Damaged, Invalid, NotNow
+from shorthorn.ports.files import Files, Lock
 from shorthorn.ports.ids import Ids
 
 FORMAT: Final = 1
@@ -68,25 +67,25 @@ class NodeFile(msgspec.Struct, frozen=True, kw_only=True):
 class NodeFolder:
     """An opened node folder; its lock is held until `close`."""
 
-    def __init__(self, path: Path, lock: FileLock, node: NodeFile) -> None:
+    def __init__(self, path: PurePath, files: Files, lock: Lock, node: NodeFile) -> None:
         self.path = path
         self.node = node
+        self._files = files
         self._lock = lock
 
     @classmethod
-    def open(cls, options: AgentOptions, ids: Ids) -> "NodeFolder":
+    def open(cls, options: AgentOptions, files: Files, ids: Ids) -> "NodeFolder":
         """Open the folder, made if new, with its disks. Raises `Invalid`, `NotNow`, `Damaged` or `OSError`."""
         if _NAME.fullmatch(options.node) is None:
             raise Invalid(f"bad node name {options.node!r}: 1 to 63 of a-z, 0-9, '.' and '-'")
-        path = options.folder.resolve()
+        path = options.folder
         check_path(path)
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.chmod(0o700)
-        lock = take_agent_lock(path)
+        files.make_folder(path, private=True)
+        lock = take_agent_lock(files, path)
         try:
-            folder = cls(path, lock, _read_node(path, options.node))
+            folder = cls(path, files, lock, _read_node(files, path, options.node))
             for part in (folder.engines, folder.nbd):
-                part.mkdir(mode=0o700, exist_ok=True)
+                files.make_folder(part)
             folder._take_disks(options.disks, ids)
         except BaseException:
             lock.release()
@@ -98,52 +97,65 @@ class NodeFolder:
         self._lock.release()
 
     @property
-    def socket(self) -> Path:
+    def socket(self) -> PurePath:
         """Where programs dial the agent."""
         return self.path / "agent.sock"
 
     @property
-    def engines(self) -> Path:
+    def engines(self) -> PurePath:
         """The folder of the engines' folders."""
         return self.path / "engines"
 
     @property
-    def nbd(self) -> Path:
+    def nbd(self) -> PurePath:
         """The folder of the endpoints."""
         return self.path / "nbd"
 
-    def engine(self, volume: VolumeUid, epoch: Epoch) -> Path:
+    def engine(self, volume: VolumeUid, epoch: Epoch) -> PurePath:
         """The folder of a session's engine. Raises `Invalid` for what is no uid."""
         if _UID.fullmatch(volume) is None:
             raise Invalid(f"bad volume uid {volume!r}")
         return self.engines / f"{volume}.{epoch}"
 
-    def endpoint(self, volume: VolumeUid, held_since: Epoch) -> Path:
+    def endpoint(self, volume: VolumeUid, held_since: Epoch) -> PurePath:
         """The socket at which a hold is served (docs/protocol.md, A16). Raises `Invalid`."""
         path = self.nbd / f"{volume}.{held_since}.sock"
-        if len(os.fsencode(path)) > SOCKET_BYTES_MAX:
+        if len(bytes(path)) > SOCKET_BYTES_MAX:
             raise Invalid(f"the endpoint path {path} is longer than {SOCKET_BYTES_MAX} bytes")
         return path
 
-    def engine_folders(self) -> list[tuple[VolumeUid, Epoch, Path]]:
+    def engine_folders(self) -> list[tuple[VolumeUid, Epoch, PurePath]]:
         """Every session's engine that was ever started here and not forgotten, in order."""
         found = []
-        for path in self.engines.iterdir():
-            match = _ENGINE.fullmatch(path.name)
-            if match is not None and path.is_dir():
+        for name in self._files.names(self.engines):
+            match, path = _ENGINE.fullmatch(name), self.engines / name
+            if match is not None and self._files.is_folder(path):
                 found.append((VolumeUid(match["volume"]), Epoch(int(match["epoch"])), path))
         return sorted(found)
 
     def last_epochs(self) -> dict[VolumeUid, Epoch]:
         """The greatest epoch of each volume that was started or refused here. Raises `Damaged`."""
-        last = {VolumeUid(path.stem): _read_epoch(path) for path in sorted(self.engines.glob("*.last"))}
+        paths = [self.engines / name for name in self._files.names(self.engines) if name.endswith(".last")]
+        last = {VolumeUid(path.stem): _read_epoch(self._files, path) for path in paths}
         for volume, epoch, _ in self.engine_folders():
             last[volume] = max(epoch, last.get(volume, epoch))
         return last
 
     def write_last_epoch(self, volume: VolumeUid, epoch: Epoch) -> None:
         """No engine of this epoch or an older one is ever started from now on. Durable."""
-        write_durably(self.engines / f"{volume}.last", b"%d\n" % epoch)
+        self._files.write_durably(self.engines / f"{volume}.last", b"%d\n" % epoch)
+
+    def make_engine(self, volume: VolumeUid, epoch: Epoch, order: bytes, boot_id: str) -> PurePath:
+        """Write down, durably, that the engine of this epoch is started: before it is, and only once (B2, B15).
+
+        Raises `FileExistsError` when it was before.
+        """
+        path = self.engine(volume, epoch)
+        self.write_last_epoch(volume, epoch)
+        self._files.make_folder_durably(path)
+        self._files.write_durably(path / "boot", boot_id.encode())
+        self._files.write_durably(path / "order.json", order)
+        return path
 
     def join(self, cluster: ClusterUid) -> None:
         """Belong to a cluster, for good. Raises `Invalid` when it is another's."""
@@ -156,7 +168,8 @@ class NodeFolder:
             )
 
     def _write(self, node: NodeFile) -> None:
-        write_durably(self.path / "node.json", msgspec.json.format(msgspec.json.encode(node)) + b"\n")
+        content = msgspec.json.format(msgspec.json.encode(node)) + b"\n"
+        self._files.write_durably(self.path / "node.json", content)
         self.node = node
 
     def _take_disks(self, options: tuple[DiskOption, ...], ids: Ids) -> None:
@@ -168,41 +181,41 @@ class NodeFolder:
             if _NAME.fullmatch(option.name) is None:
                 raise Invalid(f"bad disk name {option.name!r}: 1 to 63 of a-z, 0-9, '.' and '-'")
             known = disks.get(option.name)
-            disks[option.name] = _renewed(known, option) if known else _adopted(option, ids)
+            disks[option.name] = _renewed(known, option) if known else _adopted(self._files, option, ids)
         for disk in disks.values():
-            check_disk(disk)
+            check_disk(self._files, disk)
         node = msgspec.structs.replace(self.node, disks=tuple(disks[name] for name in sorted(disks)))
-        if node != self.node or not (self.path / "node.json").exists():
+        if node != self.node or not self._files.exists(self.path / "node.json"):
             self._write(node)
 
 
-def check_path(path: Path) -> None:
+def check_path(path: PurePath) -> None:
     """Raises `Invalid` when sockets of a node folder would have too long a path."""
-    if len(os.fsencode(path)) + _ENDPOINT_BYTES > SOCKET_BYTES_MAX:
+    if len(bytes(path)) + _ENDPOINT_BYTES > SOCKET_BYTES_MAX:
         raise Invalid(
             f"the path {path} is too long: unix sockets in it may have {SOCKET_BYTES_MAX} bytes, "
             f"so it may have {SOCKET_BYTES_MAX - _ENDPOINT_BYTES}; choose a shorter data folder"
         )
 
 
-def take_agent_lock(path: Path) -> FileLock:
+def take_agent_lock(files: Files, path: PurePath) -> Lock:
     """The lock of a node folder. Raises `NotNow` while an agent runs there."""
-    lock = FileLock.take(path / "agent.lock")
+    lock = files.take_lock(path / "agent.lock")
     if lock is None:
         raise NotNow(f"an agent already runs in {path}", waits_for="its end")
     return lock
 
 
-def read_node(path: Path) -> NodeFile | None:
+def read_node(files: Files, path: PurePath) -> NodeFile | None:
     """What a node folder says of itself; None when it is none yet. Raises `Damaged`."""
     try:
-        return _decode(path / "node.json", NodeFile)
+        return _decode(files, path / "node.json", NodeFile)
     except FileNotFoundError:
         return None
 
 
-def _read_node(path: Path, name: NodeName) -> NodeFile:
-    node = read_node(path)
+def _read_node(files: Files, path: PurePath, name: NodeName) -> NodeFile:
+    node = read_node(files, path)
     if node is None:
         return NodeFile(format=FORMAT, name=name)
     if node.name != name:
@@ -211,35 +224,32 @@ def _read_node(path: Path, name: NodeName) -> NodeFile:
 
 
 def _renewed(known: DiskEntry, option: DiskOption) -> DiskEntry:
-    if Path(known.path) != option.path.resolve():
+    if PurePath(known.path) != option.path:
         raise Invalid(f"disk {known.name} lies at {known.path}; it can't be moved to {option.path}")
     return known if option.size is None else msgspec.structs.replace(known, size=option.size)
 
 
-def _adopted(option: DiskOption, ids: Ids) -> DiskEntry:
+def _adopted(files: Files, option: DiskOption, ids: Ids) -> DiskEntry:
     """A disk that is new to the node: a new folder, or one that is a disk already."""
-    path = option.path.resolve()
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = option.path
+    files.make_folder(path)
     file = path / "disk.json"
-    if not file.exists():
+    if not files.exists(file):
         uid = DiskUid(ids.new("d"))
-        write_durably(file, msgspec.json.encode(DiskFile(format=FORMAT, uid=uid)) + b"\n")
-        sync_folder(path.parent)
-    size = option.size
-    if size is None:
-        status = os.statvfs(path)
-        size = status.f_blocks * status.f_frsize
-    return DiskEntry(name=option.name, uid=_decode(file, DiskFile).uid, path=str(path), size=size)
+        files.write_durably(file, msgspec.json.encode(DiskFile(format=FORMAT, uid=uid)) + b"\n")
+        files.sync_folder(path.parent)
+    size = files.space(path).size if option.size is None else option.size
+    return DiskEntry(name=option.name, uid=_decode(files, file, DiskFile).uid, path=str(path), size=size)
 
 
-def check_disk(disk: DiskEntry) -> None:
+def check_disk(files: Files, disk: DiskEntry) -> None:
     """Raises `Invalid` or `Damaged` unless the folder is there and is this disk. Never makes one: it may only be not
     mounted, and an empty folder in its place would look like the loss of every replica.
     """
     if disk.size < 0:
         raise Invalid(f"disk {disk.name} has a negative size")
     try:
-        found = _decode(Path(disk.path) / "disk.json", DiskFile)
+        found = _decode(files, PurePath(disk.path) / "disk.json", DiskFile)
     except FileNotFoundError:
         raise Invalid(
             f"disk {disk.name} is not at {disk.path}: disk.json is missing; is it mounted?"
@@ -250,8 +260,8 @@ def check_disk(disk: DiskEntry) -> None:
         )
 
 
-def _decode(path: Path, kind: type[T]) -> T:
-    content = read_small(path)
+def _decode(files: Files, path: PurePath, kind: type[T]) -> T:
+    content = files.read(path)
     try:
         version = msgspec.json.decode(content, type=dict[str, msgspec.Raw])["format"]
         number = msgspec.json.decode(version, type=int)
@@ -262,23 +272,8 @@ def _decode(path: Path, kind: type[T]) -> T:
         raise Damaged(f"{path} can't be read: {error}") from error
 
 
-def _read_epoch(path: Path) -> Epoch:
-    content = read_small(path, 64)
+def _read_epoch(files: Files, path: PurePath) -> Epoch:
+    content = files.read(path, 64)
     if not content.strip().isdigit():
         raise Damaged(f"{path} does not hold an epoch")
     return Epoch(int(content))
-
-
-def make_engine_folder(
-    folder: NodeFolder, volume: VolumeUid, epoch: Epoch, order: bytes, boot_id: str
-) -> Path:
-    """Write down, durably, that the engine of this epoch is started: before it is, and only once (B2, B15).
-
-    Raises `FileExistsError` when it was before.
-    """
-    path = folder.engine(volume, epoch)
-    folder.write_last_epoch(volume, epoch)
-    make_folder_durably(path)
-    write_durably(path / "boot", boot_id.encode())
-    write_durably(path / "order.json", order)
-    return path

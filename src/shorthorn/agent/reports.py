@@ -12,10 +12,10 @@ from typing import Final
 import msgspec
 
 from shorthorn.agent.backoff import Backoff
+from shorthorn.agent.outside import Server
 from shorthorn.core.model.sighting import NodeSighting
 from shorthorn.errors import RequestError, ShorthornError
 from shorthorn.links.messages import Beat
-from shorthorn.links.server_link import ServerLink
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Reports:
 
     def __init__(
         self,
-        server: ServerLink,
+        server: Server,
         look: Callable[[], NodeSighting],
         refused: Callable[[], Awaitable[None]],
     ) -> None:

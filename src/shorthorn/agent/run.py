@@ -6,8 +6,7 @@ looks at everything and does what `reconcile` says. Programs outlive the agent: 
 
 import asyncio
 import logging
-import resource
-import signal
+from contextlib import aclosing
 from typing import Final
 
 from shorthorn.agent.asks import Asks
@@ -15,8 +14,9 @@ from shorthorn.agent.backoff import Backoff
 from shorthorn.agent.disks import Disks
 from shorthorn.agent.engines import CLOSE_SLACK_S, RETRY_S, Engines
 from shorthorn.agent.node_folder import NodeFolder
-from shorthorn.agent.options import AgentOptions, Programs
-from shorthorn.agent.program_links import Link, ProgramLinks, Taker
+from shorthorn.agent.options import AgentOptions
+from shorthorn.agent.outside import Link, Outside, Server
+from shorthorn.agent.program_links import ProgramLinks, Taker
 from shorthorn.agent.reconcile import TellDisk, reconcile
 from shorthorn.agent.reports import Reports
 from shorthorn.agent.running import Running
@@ -29,10 +29,6 @@ from shorthorn.core.model.sighting import NodeSighting
 from shorthorn.errors import Damaged, ShorthornError, Unavailable
 from shorthorn.links import program_lines as wire
 from shorthorn.links.messages import Registered, Registration
-from shorthorn.links.server_link import ServerLink
-from shorthorn.ports.clock import SystemClock
-from shorthorn.ports.ids import RandomIds
-from shorthorn.ports.machine import LinuxIdentity
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +43,9 @@ class _Stopped(Exception):
 class Agent:
     """An agent of one node; `run` runs it until it is told to stop."""
 
-    def __init__(self, options: AgentOptions) -> None:
+    def __init__(self, options: AgentOptions, outside: Outside) -> None:
         self._options = options
+        self._outside = outside
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()
         self._orders: NodeOrders | None = None
@@ -84,23 +81,24 @@ class Agent:
 
     async def run(self) -> None:
         """Run until stopped. Raises a `ShorthornError` or `OSError`, with one clear line, when it can't."""
-        options = self._options
-        programs = options.programs or Programs.installed()
-        machine = LinuxIdentity(options.node, options.machine_id, options.boot_id).read()
-        folder = NodeFolder.open(options, RandomIds())
+        options, outside = self._options, self._outside
+        machine = outside.identity.read()
+        folder = NodeFolder.open(options, outside.files, outside.ids)
         try:
-            async with ServerLink(options.server, options.node) as server, asyncio.TaskGroup() as group:
+            async with asyncio.TaskGroup() as group:
                 around = Surroundings(
                     node=options.node,
                     folder=folder,
                     machine=machine,
-                    programs=programs,
+                    programs=options.programs,
                     listen=options.listen,
-                    clock=SystemClock(),
+                    files=outside.files,
+                    processes=outside.processes,
+                    clock=outside.clock,
                     group=group,
                     changed=self._look_again,
                 )
-                await self._run(around, server)
+                await self._run(around, outside.server)
         except BaseExceptionGroup as errors:
             _, others = errors.split(_Stopped)
             if others is not None:
@@ -109,7 +107,7 @@ class Agent:
         finally:
             folder.close()
 
-    async def _run(self, around: Surroundings, server: ServerLink) -> None:
+    async def _run(self, around: Surroundings, server: Server) -> None:
         group, folder = around.group, around.folder
         asks = Asks(server, group)
         engines = self._engines = Engines(around, asks.begin)
@@ -122,7 +120,7 @@ class Agent:
             engines.unlink(link)
             disks.unlink(link)
 
-        links = ProgramLinks(group, self._greet, ended)
+        links = ProgramLinks(self._outside.socket, group, self._greet, ended)
         try:
             engines.find()
             if folder.node.cluster is not None:
@@ -143,7 +141,7 @@ class Agent:
             disks.let_go()
         raise _Stopped
 
-    async def _serve(self, server: ServerLink, reports: Reports) -> None:
+    async def _serve(self, server: Server, reports: Reports) -> None:
         """Register, then report and follow orders for ever."""
         around = self._around
         known = around.folder.node.cluster is not None
@@ -162,12 +160,12 @@ class Agent:
         for disk in disks.all:
             around.group.create_task(disk.keep(cluster))
 
-    async def _join(self, server: ServerLink) -> None:
+    async def _join(self, server: Server) -> None:
         """Register: at the start, and again when the server does not know this node or this boot of it."""
         registered = await self._register(server)
         self._around.folder.join(registered.cluster)
 
-    async def _register(self, server: ServerLink) -> Registered:
+    async def _register(self, server: Server) -> Registered:
         """Wait for the server to take this node in. A refusal is for a person to see: it ends the agent."""
         around = self._around
         registration = Registration(
@@ -190,16 +188,17 @@ class Agent:
                 log.info("registered with cluster %s", registered.cluster)
                 return registered
 
-    async def _follow(self, server: ServerLink) -> None:
+    async def _follow(self, server: Server) -> None:
         """Take each line of orders as the whole truth about what is wanted."""
         backoff = Backoff()
         while True:
             try:
-                async for orders in server.orders():
-                    if backoff.failing:
-                        log.info("orders come again")
-                    backoff.succeeded()
-                    self._take_orders(orders)
+                async with aclosing(server.orders()) as stream:
+                    async for orders in stream:
+                        if backoff.failing:
+                            log.info("orders come again")
+                        backoff.succeeded()
+                        self._take_orders(orders)
             except ShorthornError as error:
                 if not backoff.failing:
                     log.warning("no orders: %s", error.message)
@@ -277,35 +276,3 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def _raise_file_limit() -> None:
-    """Two open files an engine: the usual soft limit of 1024 would end at 500 volumes on a node."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-async def run_agent(options: AgentOptions) -> None:
-    """Run an agent until SIGTERM or SIGINT, which end it and leave every program running.
-
-    SIGUSR1 closes the engines and starts no more; SIGUSR2 does so, then ends the replica programs and the agent: a
-    whole cluster is ended by the first for every node, then, when no engine is left anywhere, by the second.
-
-    Raises a `ShorthornError` or `OSError`, with one clear line for the user, when it can't run.
-    """
-    _raise_file_limit()
-    agent = Agent(options)
-    loop = asyncio.get_running_loop()
-    handlers = {
-        signal.SIGTERM: agent.request_stop,
-        signal.SIGINT: agent.request_stop,
-        signal.SIGUSR1: agent.request_end_engines,
-        signal.SIGUSR2: agent.request_stop_all,
-    }
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
-    try:
-        await agent.run()
-    finally:
-        for number in handlers:
-            loop.remove_signal_handler(number)

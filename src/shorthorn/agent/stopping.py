@@ -8,14 +8,14 @@ import asyncio
 import logging
 import signal
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import PurePath
 from typing import Final
 
 from shorthorn.agent.disks import Disks
 from shorthorn.agent.engines import Engines
-from shorthorn.agent.files import who_holds
 from shorthorn.agent.node_folder import read_node, take_agent_lock
-from shorthorn.agent.processes import Process
+from shorthorn.ports.files import Files
+from shorthorn.ports.processes import Process, Processes, end, ended_within
 
 log = logging.getLogger(__name__)
 
@@ -36,28 +36,35 @@ async def end_all_replica_programs(disks: Disks, close_s: float) -> None:
     await _end_in_time(live, close_s)
 
 
-async def stop_programs(node_folder: Path, close_s: float = 30.0) -> None:
+async def stop_programs(
+    files: Files, processes: Processes, node_folder: PurePath, close_s: float = 30.0
+) -> None:
     """End every program of a node whose agent does not run: engines first, then replica programs.
 
     Without agent and server no clean close can be recorded: engines get `close_s` to flush and end, and the sessions
     are recorded as unclean by the next agent. Raises `NotNow` while an agent runs, `Damaged` for a bad node.json.
     """
-    lock = take_agent_lock(node_folder)
+    lock = take_agent_lock(files, node_folder)
     try:
-        node = read_node(node_folder)
-        await _end_holders(sorted((node_folder / "engines").glob("*/lock")), close_s)
+        node, engines = read_node(files, node_folder), node_folder / "engines"
+        names = files.names(engines) if files.exists(engines) else []
+        locks = [engines / name / "lock" for name in names]
+        await _end_holders(files, processes, locks, close_s)
         disks = node.disks if node else ()
-        await _end_holders([Path(disk.path) / "replica.lock" for disk in disks], TERM_S)
+        locks = [PurePath(disk.path) / "replica.lock" for disk in disks]
+        await _end_holders(files, processes, locks, TERM_S)
     finally:
         lock.release()
 
 
-async def _end_holders(lock_files: Iterable[Path], grace_s: float) -> None:
-    holders = who_holds(path for path in lock_files if path.exists())
+async def _end_holders(
+    files: Files, processes: Processes, lock_files: Iterable[PurePath], grace_s: float
+) -> None:
+    holders = files.who_holds([path for path in lock_files if files.exists(path)])
     live = []
     for path in sorted(holders):
         try:
-            live.append((f"the program of {path.parent}", Process(holders[path])))
+            live.append((f"the program of {path.parent}", processes.watch(holders[path])))
         except ProcessLookupError:
             continue  # ended meanwhile
     for _, process in live:
@@ -73,8 +80,8 @@ async def _end_in_time(live: list[tuple[str, Process]], bound_s: float) -> None:
 
 
 async def _end_one(name: str, process: Process, bound_s: float) -> None:
-    if await process.ended_within(bound_s):
+    if await ended_within(process, bound_s):
         return
     log.warning("%s did not end within %.0f s: told to end by signal", name, bound_s)
-    if not await process.end(TERM_S):
+    if not await end(process, TERM_S):
         log.warning("%s had to be killed", name)

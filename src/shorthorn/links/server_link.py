@@ -5,7 +5,7 @@ with the server's own words when it refuses; `Damaged` when the answer makes no 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final, Self, TypeVar
 from urllib.parse import quote
 
@@ -84,7 +84,7 @@ class ServerLink:
         """Ask for an event of an engine to be recorded."""
         return _decode(await self._post("events", event), EngineAnswer)
 
-    async def orders(self) -> AsyncIterator[NodeOrders]:
+    async def orders(self) -> AsyncGenerator[NodeOrders, None]:
         """The orders of this node, whole, at once and on each change, until the stream breaks (`Unavailable`)."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CALL_S, sock_read=SILENCE_S)
         try:

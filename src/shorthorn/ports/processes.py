@@ -23,11 +23,6 @@ class Process(Protocol):
         """How it ended, such as " (exit 1)"; empty before, and when it can't be told: only a parent learns it."""
         ...
 
-    @property
-    def running(self) -> bool:
-        """Whether its end has not been seen."""
-        ...
-
     async def ended(self) -> None:
         """Wait for its end. Several may wait."""
         ...

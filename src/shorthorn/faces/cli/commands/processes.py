@@ -99,8 +99,8 @@ def node(  # noqa: PLR0913 - the options of one command
     insecure_network: InsecureNetwork = False,
 ) -> None:
     """Run the agent of a node, in the foreground."""
-    from shorthorn.agent.options import AgentOptions, DiskOption  # noqa: PLC0415 - see `up`
-    from shorthorn.agent.run import run_agent  # noqa: PLC0415
+    from shorthorn.agent.options import DiskOption  # noqa: PLC0415 - see `up`
+    from shorthorn.node import NodeOptions, run_node  # noqa: PLC0415
 
     _log()
     folder = _data(data)
@@ -116,8 +116,8 @@ def node(  # noqa: PLR0913 - the options of one command
     if not disks and disk_size is not None:
         disks = [DiskOption(name="d1", path=folder / "nodes" / name / "disks" / "d1", size=_size(disk_size))]
     asyncio.run(
-        run_agent(
-            AgentOptions(
+        run_node(
+            NodeOptions(
                 server=join,
                 node=NodeName(name),
                 data=folder,

@@ -1,7 +1,7 @@
-"""Programs as processes: start one that outlives the agent, watch one, end one.
+"""The processes of this machine (`ports.processes`).
 
 Watched through a pidfd: an end is seen at once, without polling, and a signal reaches this process or none, also when
-its number has been given to another. Never decides that anything should start or end.
+its number has been given to another.
 """
 
 import asyncio
@@ -9,18 +9,18 @@ import logging
 import os
 import signal
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Self
 
 log = logging.getLogger(__name__)
 
 
-class Process:
-    """A running program, started by this agent or by an earlier one."""
+class LocalProcess:
+    """See `Process`."""
 
     def __init__(self, pid: int) -> None:
         """Watch a process. Raises `ProcessLookupError` when there is none."""
-        self.pid = pid
+        self.pid: int = pid
         self.how = ""
         self._fd = os.pidfd_open(pid)
         self._loop = asyncio.get_running_loop()
@@ -28,7 +28,7 @@ class Process:
         self._loop.add_reader(self._fd, self._on_end)
 
     @classmethod
-    def start(cls, command: Sequence[str], log_file: Path) -> Self:
+    def start(cls, command: Sequence[str], log_file: PurePath) -> Self:
         """Start a program in a session of its own, with its output in a file. Raises `OSError`."""
         pid = os.posix_spawn(
             command[0],
@@ -54,15 +54,6 @@ class Process:
         """Wait for its end; `how` says how it ended as far as it can be told."""
         await self._ended.wait()
 
-    async def ended_within(self, bound_s: float) -> bool:
-        """Wait for its end, not longer than the bound."""
-        try:
-            async with asyncio.timeout(bound_s):
-                await self._ended.wait()
-        except TimeoutError:
-            return False
-        return True
-
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens once it has ended."""
         if self.running:
@@ -70,15 +61,6 @@ class Process:
                 signal.pidfd_send_signal(self._fd, number)
             except ProcessLookupError:
                 log.debug("process %d ended before signal %s", self.pid, number.name)
-
-    async def end(self, grace_s: float) -> bool:
-        """SIGTERM, and SIGKILL after the grace time. Whether it ended by itself."""
-        self.signal(signal.SIGTERM)
-        if await self.ended_within(grace_s):
-            return True
-        self.signal(signal.SIGKILL)
-        await self._ended.wait()
-        return False
 
     def forget(self) -> None:
         """Watch no more; the process runs on."""
@@ -91,6 +73,22 @@ class Process:
         self.how = _how_it_ended(self._fd)
         self.forget()
         self._ended.set()
+
+
+class LocalProcesses:
+    """See `Processes`."""
+
+    def start(self, command: Sequence[str], log_file: PurePath) -> LocalProcess:
+        """See `Processes.start`: in a session of its own."""
+        return LocalProcess.start(command, log_file)
+
+    def watch(self, pid: int) -> LocalProcess:
+        """See `Processes.watch`."""
+        return LocalProcess(pid)
+
+    def last_words(self, log_file: PurePath) -> str:
+        """See `Processes.last_words`."""
+        return last_words(Path(log_file))
 
 
 def _how_it_ended(pidfd: int) -> str:
@@ -115,9 +113,3 @@ def last_words(log_file: Path) -> str:
     except OSError:
         return ""
     return next((" ".join(line.split())[:300] for line in reversed(lines) if line.strip()), "")
-
-
-def last_complaint(log_file: Path) -> str:
-    """The last line of one of our programs, unless it is routine: of the level info."""
-    words = last_words(log_file)
-    return "" if words.startswith("info ") else words
