@@ -8,6 +8,7 @@ use shorthorn_wire::message::{
     Attempt, Document, Epoch, Hello, Membership, Request, Seal, Standing,
 };
 
+use crate::mutants::{self, Mutant};
 use crate::post::Post;
 use crate::replica_set::REPLICAS_MAX;
 use crate::{Nanos, ReplicaIndex, ReplicaSet};
@@ -225,7 +226,8 @@ impl Sealer {
     ) -> bool {
         // One that failed says so to its seal, and is whole again once its machine has booted.
         let unfit = unfit(&self.identity, self.target(replica), standing);
-        let Some(why) = unfit.filter(|_| standing.failed.is_none()) else {
+        let asked = standing.failed.is_none() && !mutants::active(Mutant::PastUnasked);
+        let Some(why) = unfit.filter(|_| asked) else {
             return true;
         };
         self.give_up(replica, why, out);

@@ -9,6 +9,7 @@ use super::api::Effect;
 use super::{Copier, State, Work};
 use crate::calls::Key;
 use crate::equaliser::{Equaliser, Roles};
+use crate::mutants::{self, Mutant};
 use crate::{Nanos, ReplicaIndex, ReplicaSet};
 
 impl Copier {
@@ -45,7 +46,12 @@ impl Copier {
         };
         self.total = self.runs.iter().map(|run| run.count * REGION_BYTES).sum();
         self.total = self.total.min(size);
-        let mut equaliser = Box::new(Equaliser::new(roles, size, self.runs.clone()));
+        let unequal = mutants::active(Mutant::SettleUnequal);
+        let runs = match self.order.work {
+            CopyWork::Settle if unequal => Vec::new(),
+            _ => self.runs.clone(),
+        };
+        let mut equaliser = Box::new(Equaliser::new(roles, size, runs));
         let sendings = equaliser.start();
         let finished = equaliser.finished();
         self.enter(State::Working(equaliser));
@@ -188,6 +194,9 @@ impl Copier {
 
     pub(super) fn sync(&mut self, now: Nanos, state: State, out: &mut Vec<Effect>) {
         self.enter(state);
+        if mutants::active(Mutant::MoveUnsynced) {
+            return self.step_done(now, out);
+        }
         let request = Request::Flush { seq: 0 };
         self.call(now, Work::Step, self.wanted, request, out);
     }

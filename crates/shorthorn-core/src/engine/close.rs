@@ -7,6 +7,7 @@ use super::api::Effect;
 use super::space::Space;
 use super::work::Work;
 use super::{Engine, State};
+use crate::mutants::{self, Mutant};
 use crate::{Nanos, ReplicaSet};
 
 impl Engine {
@@ -57,6 +58,9 @@ impl Engine {
             return;
         }
         self.enter(State::Closing);
+        if mutants::active(Mutant::ClearUnflushed) {
+            return self.close_flushed(now, out);
+        }
         self.flush(now, Work::CloseFlush, out);
         self.tell_status(out);
     }

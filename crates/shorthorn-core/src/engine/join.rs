@@ -16,7 +16,11 @@ use crate::{Nanos, ReplicaIndex, ReplicaSet};
 impl Engine {
     /// Every range was copied or is being: once none is under way it is needed.
     pub(super) fn all_copied(&mut self, now: Nanos, replica: ReplicaIndex, out: &mut Vec<Effect>) {
-        let Some(joiner) = self.joiner_mut(replica).filter(|joiner| joiner.lanes == 0) else {
+        let early = mutants::active(Mutant::JoinUnfinished);
+        let Some(joiner) = self
+            .joiner_mut(replica)
+            .filter(|joiner| joiner.lanes == 0 || early)
+        else {
             return;
         };
         if joiner.stage == Stage::Copying {
@@ -38,8 +42,10 @@ impl Engine {
 
     /// What was sent before it was needed is decided, and it has that too: it is flushed.
     pub(super) fn settle(&mut self, now: Nanos, replica: ReplicaIndex, out: &mut Vec<Effect>) {
+        let early = mutants::active(Mutant::JoinUnfinished);
         let settling = |joiner: &super::joiners::Joiner| {
-            joiner.stage == Stage::Settling && joiner.lanes == 0 && joiner.todo.is_empty()
+            let copied = joiner.lanes == 0 && joiner.todo.is_empty();
+            joiner.stage == Stage::Settling && (copied || early)
         };
         if !self.joiner(replica).is_some_and(settling) {
             return;

@@ -12,6 +12,7 @@ use super::crowded::Crowded;
 use super::marks::Regions;
 use super::work::Work;
 use crate::calls::Key;
+use crate::mutants::{self, Mutant};
 use crate::post::{complaint, is_final};
 use crate::sealer::Sealer;
 use crate::{Nanos, ReplicaIndex, ReplicaSet};
@@ -227,7 +228,9 @@ impl Engine {
         };
         joiner.stage = Stage::Opening;
         joiner.opened_at = now;
-        joiner.todo.insert_everything();
+        if !mutants::active(Mutant::EarlySynced) {
+            joiner.todo.insert_everything();
+        }
         joiner.marked.clear();
         for run in marks {
             joiner.marked.insert_run(*run);

@@ -10,6 +10,7 @@ use super::api::Effect;
 use super::work::Work;
 use super::{Engine, State};
 use crate::Nanos;
+use crate::mutants::{self, Mutant};
 
 /// A volume that was not written for this long is cleared: short enough that a crash soon after finds little to compare,
 /// long enough that a slow writer does not cause a flush for each write.
@@ -235,6 +236,9 @@ impl Engine {
         marks.covered = self.seq;
         std::mem::swap(&mut marks.dirty, &mut marks.clearing);
         marks.dirty.clear();
+        if mutants::active(Mutant::ClearUnflushed) {
+            return self.marks_flushed(now, out);
+        }
         self.flush(now, Work::MarksFlush, out);
     }
 
@@ -242,7 +246,8 @@ impl Engine {
     pub(super) fn marks_flushed(&mut self, now: Nanos, out: &mut Vec<Effect>) {
         let marks = &mut self.marks;
         marks.stage = Stage::Clearing;
-        let runs = marks.clearing.runs(Some(&marks.dirty));
+        let later = Some(&marks.dirty).filter(|_| !mutants::active(Mutant::ClearUnordered));
+        let runs = marks.clearing.runs(later);
         let covered = marks.covered;
         if runs.is_empty() {
             return self.marks_cleared(now, out);

@@ -165,13 +165,14 @@ impl Engine {
             }
         }
         let torn = self.sealer.all_torn();
-        self.broken = torn == members && !self.marks.dirty_mut().is_empty();
+        let loud = !mutants::active(Mutant::SilentRestart);
+        self.broken = loud && torn == members && !self.marks.dirty_mut().is_empty();
         let roles = Roles::choose(members, torn, self.local);
         let (false, Some(roles)) = (self.marks.dirty_mut().is_empty(), roles) else {
-            return self.ask_opened(out);
+            return self.ask_opened(now, out);
         };
         if mutants::active(Mutant::NoEqualise) {
-            return self.ask_opened(out);
+            return self.ask_opened(now, out);
         }
         let runs = self.marks.runs();
         let mut equaliser = Box::new(Equaliser::new(roles, self.document.size, runs));
@@ -223,7 +224,7 @@ impl Engine {
     }
 
     /// All is equal and durable: the record is asked.
-    pub(super) fn ask_opened(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn ask_opened(&mut self, now: Nanos, out: &mut Vec<Effect>) {
         self.enter(State::Opening);
         let ask = Ask::SessionOpened {
             epoch: self.order.epoch,
@@ -232,6 +233,10 @@ impl Engine {
             endpoint: self.order.endpoint.clone(),
         };
         self.asks.ask(ask, out);
+        if mutants::active(Mutant::ServeUncommitted) {
+            let (document, broken) = (self.document.clone(), self.broken);
+            self.opened(now, Committed { document, broken }, out);
+        }
         self.tell_status(out);
     }
 
@@ -243,7 +248,7 @@ impl Engine {
             return;
         }
         self.document = record.document;
-        self.broken = record.broken;
+        self.broken = record.broken && !mutants::active(Mutant::SilentRestart);
         self.enter(State::Storing);
         for replica in self.needed.iter() {
             let open = Open {

@@ -79,7 +79,7 @@ impl Engine {
             _ => {}
         }
         match self.calls.remove(key) {
-            Some(Work::EqualiseFlush) => self.ask_opened(out),
+            Some(Work::EqualiseFlush) => self.ask_opened(now, out),
             Some(Work::Open) => self.stored(now, out),
             Some(Work::MarksFlush) => self.marks_flushed(now, out),
             Some(Work::MarksClear) => self.marks_cleared(now, out),

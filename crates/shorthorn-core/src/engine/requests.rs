@@ -8,6 +8,7 @@ use super::mend::Tally;
 use super::work::{Change, ClientCall, Step, Work};
 use super::{Engine, State};
 use crate::calls::{CALLS_MAX, Key};
+use crate::mutants::{self, Mutant};
 use crate::{Nanos, ReplicaIndex, ReplicaSet};
 
 /// Requests of clients that are taken at once. Far above any useful depth; bounds what a request has to be compared with.
@@ -96,6 +97,7 @@ impl Engine {
         };
         let end = request.offset.checked_add(request.length);
         let inside = end.is_some_and(|end| end <= self.document.size);
+        let inside = inside || mutants::active(Mutant::BeyondSize);
         if !legal || !inside || request.length == 0 {
             return Err(ClientError::Invalid);
         }
@@ -177,7 +179,7 @@ impl Engine {
         });
         call.mirrors = call.mirrors.union(mirrors);
         self.seq = seq;
-        if !mirrors.is_empty() {
+        if !mirrors.is_empty() && !mutants::active(Mutant::NoMirror) {
             self.mirror(now, offset, length, request.clone(), out);
         }
         self.send(now, key, self.needed, request, out);
@@ -235,8 +237,19 @@ impl Engine {
             (Step::Mend(_), reply) => return self.mend_reply(now, key, replica, reply, out),
             (_, reply) => return self.fail_reply(now, key, replica, &reply, out),
         }
-        if last {
+        if last || self.is_enough(key) {
             self.client_completed(now, key, out);
+        }
+    }
+
+    /// Mutants only: one replica has done it, and that is taken for all.
+    fn is_enough(&mut self, key: Key) -> bool {
+        match self.client_mut(key).map(|client| &client.step) {
+            Some(Step::Change(change)) => {
+                mutants::active(Mutant::AckOne) && !change.tally.applied.is_empty()
+            }
+            Some(Step::Flush) => mutants::active(Mutant::FlushOne),
+            _ => false,
         }
     }
 

@@ -50,7 +50,8 @@ impl Engine {
             };
             let key = self.calls.insert(Work::Lane(Box::new(lane)));
             let (first, end) = blocks_of(offset, u64::from(length));
-            if self.ranges.enter(key, first, end, true) {
+            let unlocked = mutants::active(Mutant::CopyUnlocked);
+            if unlocked || self.ranges.enter(key, first, end, true) {
                 self.hash_range(now, key, out);
             }
         }

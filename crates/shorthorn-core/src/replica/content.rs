@@ -6,6 +6,7 @@ use super::api::{ConnId, Effect, Outcome, Token, Work};
 use super::guard::blocks_len;
 use super::machine::{Held, Replica};
 use super::marks::{overlap, regions_of};
+use crate::mutants::{self, Mutant};
 
 /// Work under way for one request.
 #[derive(Clone, Debug)]
@@ -148,6 +149,12 @@ impl Replica {
             return;
         };
         let unmarked = self.marks.clean_in(regions);
+        if mutants::active(Mutant::MarkAfterWrite) && !unmarked.is_empty() {
+            self.marks.set(regions, seq);
+            let step = Step::Change { fua };
+            self.start(Task { step, ..task }, change, out);
+            return self.note(Work::Mark(unmarked), out);
+        }
         let (step, work) = if unmarked.is_empty() {
             (Step::Change { fua }, change)
         } else {
@@ -188,7 +195,8 @@ impl Replica {
         blocks: Blocks,
         out: &mut Vec<Effect>,
     ) {
-        if self.durable.open_boot.as_ref() != Some(&self.boot) {
+        let recorded = self.durable.open_boot.as_ref() == Some(&self.boot);
+        if !recorded && !mutants::active(Mutant::OpenUnrecorded) {
             return self.record_boot(Held {
                 conn,
                 tag,
@@ -217,11 +225,36 @@ impl Replica {
         seq: Sequence,
         out: &mut Vec<Effect>,
     ) {
+        let seq = if mutants::active(Mutant::ClearUnordered) {
+            Sequence::MAX
+        } else {
+            seq
+        };
         let regions = self.marks.clear(regions, seq);
         if regions.is_empty() {
             return self.send(conn, tag, Reply::Done, out);
         }
         self.look(conn, tag, Work::Clear { m, regions }, out);
+    }
+
+    /// Mutants only: all that its own sync covers is taken for equal everywhere.
+    pub(super) fn clear_own(&mut self, out: &mut Vec<Effect>) {
+        let (all, m) = (self.all_regions(), self.durable.m);
+        let regions = self.marks.clear(&[all], self.synced_seq);
+        if !regions.is_empty() {
+            self.note(Work::Clear { m, regions }, out);
+        }
+    }
+
+    /// Work for nobody.
+    fn note(&mut self, work: Work, out: &mut Vec<Effect>) {
+        let note = Task {
+            conn: ConnId(0),
+            tag: 0,
+            since: self.token(),
+            step: Step::Note,
+        };
+        self.start(note, work, out);
     }
 
     fn start(&mut self, task: Task, work: Work, out: &mut Vec<Effect>) {
@@ -288,18 +321,12 @@ impl Replica {
 
     /// A disk or sync that failed once is never retried into an OK: nothing is served any more in this boot.
     pub(super) fn fail(&mut self, reason: &str, out: &mut Vec<Effect>) {
-        if self.failed.is_some() {
+        if self.failed.is_some() || mutants::active(Mutant::SyncRetried) {
             return;
         }
         self.failed = Some(reason.to_owned());
         self.changed();
-        let note = Task {
-            conn: ConnId(0),
-            tag: 0,
-            since: self.token(),
-            step: Step::Note,
-        };
-        self.start(note, Work::NoteFailed(reason.to_owned()), out);
+        self.note(Work::NoteFailed(reason.to_owned()), out);
     }
 }
 

@@ -54,6 +54,7 @@ impl Replica {
         let asked = (seal.epoch, seal.attempt);
         let again =
             asked == self.durable.sealed && engine == self.durable.engine && !self.opened_once;
+        let again = again || self.lets_seal(asked);
         let problem = if let Err(no) = self.check_document(&seal.document) {
             Some(no)
         } else if seal.epoch == 0 || (asked <= self.durable.sealed && !again) {
@@ -84,15 +85,23 @@ impl Replica {
             engine,
             role: self.role_of(asked.1),
             open_boot: None,
+            torn: self.durable.torn && !mutants::active(Mutant::TornForgotten),
             ..self.durable.clone()
         };
         let document = Some(seal.document);
         self.begin(Gate {
-            drain: true,
+            drain: !mutants::active(Mutant::SealUndrained),
+            recorded: mutants::active(Mutant::EpochNotDurable),
             // A program that died may have left what nobody synced (A13).
             sync: !mutants::active(Mutant::SealNoSync),
             ..Gate::new(conn, tag, next, document, then)
         });
+    }
+
+    /// A seal that a mutant takes although something else is sealed.
+    fn lets_seal(&self, asked: (Epoch, Attempt)) -> bool {
+        mutants::active(Mutant::SealAnyEpoch)
+            || (asked == self.durable.sealed && mutants::active(Mutant::SealAgain))
     }
 
     /// An attempt grows only when a replica leaves the in-sync set, or while it is outside: whoever is asked for a greater
@@ -127,6 +136,7 @@ impl Replica {
     pub(super) fn open(&mut self, conn: ConnId, tag: Tag, open: Open, out: &mut Vec<Effect>) {
         let exact = (open.epoch, open.attempt) == self.durable.sealed;
         let checked = match self.check_membership(&open.document) {
+            Ok(()) if mutants::active(Mutant::OpenUnsealed) => Ok(()),
             Ok(()) if !exact => Err(refused(Refusal::Fenced, "this is not what is sealed")),
             Ok(()) if self.opened_once => {
                 Err(refused(Refusal::Fenced, "what is sealed was opened before"))
@@ -145,8 +155,9 @@ impl Replica {
             );
         }
         let told = self.told(open.role, &open.document);
+        let boot = Some(self.boot.clone());
         let next = Durable {
-            open_boot: Some(self.boot.clone()),
+            open_boot: boot.filter(|_| !mutants::active(Mutant::OpenUnrecorded)),
             ..told
         };
         let joins = self.joins(open.role, &open.document);
@@ -177,6 +188,7 @@ impl Replica {
         let gate = Gate::new(conn, tag, next, Some(member.document), Then::Told);
         self.begin(Gate {
             drain: joins.is_some(),
+            recorded: mutants::active(Mutant::MemberNotDurable),
             stamp: joins,
             sync: joins.is_some(),
             ..gate

@@ -52,22 +52,31 @@ fn needs(request: &Request) -> (State, Needs) {
         Request::Hash { .. } | Request::Fetch { .. } | Request::Extents { .. } => {
             (State::Sealed, Needs::Any)
         }
+        Request::Copy { .. } if mutants::active(Mutant::CopyToMember) => {
+            (State::Sealed, Needs::Any)
+        }
         Request::Copy { .. } => (State::Sealed, Needs::CopyTarget),
+        Request::Clear { .. } if mutants::active(Mutant::ClearSyncing) => {
+            (State::Sealed, Needs::Any)
+        }
         Request::Clear { .. } => (State::Sealed, Needs::Member),
         Request::Close => (State::Sealed, Needs::Any),
         Request::Write { .. } | Request::Zero { .. } => (State::Opened, Needs::Any),
+        Request::Read { .. } if mutants::active(Mutant::ReadSyncing) => (State::Opened, Needs::Any),
         Request::Read { .. } => (State::Opened, Needs::Member),
     }
 }
 
-/// A request that a mutant lets through on an older connection.
-fn let_through(request: &Request) -> bool {
+/// A request that a mutant lets through on an older connection; `same`: of the epoch that is sealed now.
+fn let_through(request: &Request, same: bool) -> bool {
     match request {
         Request::Write { .. }
         | Request::Zero { .. }
         | Request::Read { .. }
         | Request::Flush { .. }
-        | Request::Ping => mutants::active(Mutant::NoEpochCheck),
+        | Request::Ping => {
+            mutants::active(Mutant::NoEpochCheck) || (same && mutants::active(Mutant::Reconnect))
+        }
         Request::Copy { .. } => mutants::active(Mutant::LateCopier),
         _ => false,
     }
@@ -75,7 +84,9 @@ fn let_through(request: &Request) -> bool {
 
 /// Whether older connections are ended when something newer seals: always, but for the mutants that need them alive.
 pub fn ends_older() -> bool {
-    !mutants::active(Mutant::NoEpochCheck) && !mutants::active(Mutant::LateCopier)
+    !mutants::active(Mutant::NoEpochCheck)
+        && !mutants::active(Mutant::LateCopier)
+        && !mutants::active(Mutant::Reconnect)
 }
 
 impl Replica {
@@ -94,7 +105,9 @@ impl Replica {
             .ok_or_else(|| refused(Refusal::Unknown, "say hello first"))?;
         let own = self.holder == Some(conn);
         if !own && known.seal.is_some() {
-            if let_through(request) {
+            let epoch = |seal: Option<(u64, u64)>| seal.map(|(epoch, _)| epoch);
+            let same = epoch(known.seal) == Some(self.durable.sealed.0);
+            if let_through(request, same) {
                 return Ok(());
             }
             let (epoch, attempt) = self.durable.sealed;
@@ -129,32 +142,38 @@ impl Replica {
         if self.holder != Some(conn) {
             return Ok(());
         }
+        let ordered = !mutants::active(Mutant::SeqUnordered);
+        let flushed = !mutants::active(Mutant::ClearUnflushed);
+        let told = !mutants::active(Mutant::ClearBeyond);
+        let clean = !mutants::active(Mutant::CloseMarked);
         let last = self.last_seq;
         match request {
-            Request::Write { seq, .. } | Request::Zero { seq, .. } if *seq <= last => Err(refused(
-                Refusal::Invalid,
-                format!("change {seq} after change {last}"),
-            )),
-            Request::Flush { seq } if *seq < last => Err(refused(
+            Request::Write { seq, .. } | Request::Zero { seq, .. } if ordered && *seq <= last => {
+                Err(refused(
+                    Refusal::Invalid,
+                    format!("change {seq} after change {last}"),
+                ))
+            }
+            Request::Flush { seq } if ordered && *seq < last => Err(refused(
                 Refusal::Invalid,
                 format!("flush of change {seq} after change {last}"),
             )),
             Request::Clear { seq, .. }
-                if *seq > self.synced_seq || self.copies > self.copies_synced =>
+                if flushed && (*seq > self.synced_seq || self.copies > self.copies_synced) =>
             {
                 Err(refused(
                     Refusal::Invalid,
                     format!("no flush has covered change {seq} and all copies"),
                 ))
             }
-            Request::Clear { m, .. } if *m > self.durable.m => {
+            Request::Clear { m, .. } if told && *m > self.durable.m => {
                 let detail = format!(
                     "membership number {m} is beyond the {} told",
                     self.durable.m
                 );
                 Err(refused(Refusal::Invalid, detail))
             }
-            Request::Close if !self.marks.is_clear() => {
+            Request::Close if clean && !self.marks.is_clear() => {
                 Err(refused(Refusal::MarksSet, "regions are marked"))
             }
             Request::Close if self.changes_under_way() => {
@@ -190,7 +209,8 @@ impl Replica {
     /// Never go back to an older document, and take no layout that is not this replica's.
     pub(super) fn check_document(&self, document: &Document) -> Result<(), Refused> {
         let own = &self.document;
-        if (document.era, document.version) < (own.era, own.version) {
+        let older = (document.era, document.version) < (own.era, own.version);
+        if older && !mutants::active(Mutant::SealOldDocument) {
             let detail = format!(
                 "the order's document {}.{} is older than this replica's {}.{}",
                 document.era, document.version, own.era, own.version
@@ -209,7 +229,7 @@ impl Replica {
     /// A document that tells a membership: also that never goes back.
     pub(super) fn check_membership(&self, document: &Document) -> Result<(), Refused> {
         self.check_document(document)?;
-        if document.m < self.durable.m {
+        if document.m < self.durable.m && !mutants::active(Mutant::MemberOlder) {
             let detail = format!("membership number {} after {}", document.m, self.durable.m);
             return Err(refused(Refusal::OldDocument, detail));
         }
@@ -225,6 +245,7 @@ pub fn blocks_len(blocks: &Blocks) -> u64 {
 fn inside(size: u64, offset: u64, length: u64) -> Result<(), Refused> {
     match offset.checked_add(length) {
         Some(end) if length > 0 && end <= size => Ok(()),
+        _ if mutants::active(Mutant::BeyondSize) => Ok(()),
         _ => Err(refused(
             Refusal::Invalid,
             format!("{length} bytes at {offset} of a volume of {size}"),

@@ -8,6 +8,7 @@ use shorthorn_wire::message::{Failure, Reply, Sequence, Tag};
 
 use super::api::{ConnId, Effect, Outcome, Token, Work};
 use super::machine::Replica;
+use crate::mutants::{self, Mutant};
 
 /// Somebody who waits for what was applied to be durable.
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +119,9 @@ impl Replica {
                 .filter(|waiter| self.is_holder(waiter.conn))
                 .map(|waiter| waiter.seq);
             self.synced_seq = seqs.fold(self.synced_seq, Sequence::max);
+            if mutants::active(Mutant::OwnClear) {
+                self.clear_own(out);
+            }
         }
         for waiter in running.waiters {
             self.send(waiter.conn, waiter.tag, reply.clone(), out);

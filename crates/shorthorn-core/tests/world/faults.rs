@@ -89,6 +89,27 @@ impl World {
         if self.chance(self.chances.rot) {
             self.rot(node);
         }
+        self.images(node);
+    }
+
+    /// Disks are copied, and old copies put back; never those of all replicas that the record counts on.
+    fn images(&mut self, node: usize) {
+        if self.chance(self.chances.rewind / 4) {
+            self.nodes[node].copy_disk();
+        }
+        let members = self.record.in_sync();
+        if !self.chance(self.chances.rewind) || members.len() < 2 || self.rewound > 0 {
+            return;
+        }
+        let mut rng = Rng::new(self.rng.next());
+        if self.nodes[node].rewind(self.record.opened_epoch, &mut rng) {
+            self.rewound += 1;
+            self.note(format!("the disk of n{node} goes back in time"));
+            self.drop_links_of_node(node);
+            for id in self.actors_where(|actor| actor.node == node) {
+                self.remove_actor(id);
+            }
+        }
     }
 
     fn network(&mut self, node: usize) {

@@ -11,6 +11,7 @@ mod clients;
 mod faults;
 mod fence;
 pub mod monitor;
+mod named;
 mod network;
 pub mod node;
 mod quiet;
@@ -18,6 +19,7 @@ pub mod record;
 pub mod rng;
 mod run;
 
+pub use named::{NAMED, named};
 pub use run::run_worlds;
 
 use std::collections::BTreeMap;
@@ -57,6 +59,8 @@ pub struct Chances {
     pub full: usize,
     pub sync_fails: usize,
     pub rot: usize,
+    /// A disk goes back in time, once in a run.
+    pub rewind: usize,
     pub copier_dies: usize,
     /// A message of a dead sender is delivered.
     pub late: usize,
@@ -107,6 +111,7 @@ impl Default for Chances {
             full: 0,
             sync_fails: 0,
             rot: 0,
+            rewind: 0,
             copier_dies: 200,
             late: 40,
             agent_link: 200,
@@ -154,6 +159,7 @@ impl Chances {
             full: often(200, 1500),
             all_full: often(400, 3000),
             rot: 0,
+            rewind: 0,
             agent_link: often(100, 800),
             fence: often(600, 3000),
             close: often(800, 4000),
@@ -217,6 +223,8 @@ pub struct World {
     away: Vec<Nanos>,
     /// Faults are over.
     pub quiet: bool,
+    /// Disks that went back in time.
+    rewound: usize,
     last_id: u64,
     pub trace: Vec<String>,
     pub stats: Stats,
@@ -335,6 +343,7 @@ impl World {
             asleep: vec![Nanos(0); chances.nodes],
             away: vec![Nanos(0); chances.nodes],
             quiet: false,
+            rewound: 0,
             last_id: 0,
             trace: Vec::new(),
             stats: Stats::default(),

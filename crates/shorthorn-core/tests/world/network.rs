@@ -160,6 +160,9 @@ impl World {
             match effect {
                 Effect::Do { token, work } => self.nodes[node].queue.push_back((token, work)),
                 Effect::Send { conn, tag, reply } => {
+                    if let Reply::Standing(standing) = &reply {
+                        self.nodes[node].says(standing);
+                    }
                     if let Some(link) = self.links.get_mut(&conn.0).filter(|link| !link.cut) {
                         link.replies.push_back((tag, reply));
                     }

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use shorthorn_core::replica::{
     Durable, Effect, Event, Identity, Outcome, Replica, Start, Token, Work,
 };
-use shorthorn_wire::message::{BlockState, Blocks, Document, Extent, RegionRun, Role};
+use shorthorn_wire::message::{BlockState, Blocks, Document, Extent, RegionRun, Role, Standing};
 use shorthorn_wire::{BLOCK_BYTES, REGION_BYTES};
 
 use super::monitor::Value;
@@ -61,6 +61,20 @@ pub struct Node {
     pub full: bool,
     /// The next sync fails.
     pub sync_fails: bool,
+    /// What this replica said of itself last: neither ever falls (docs/protocol.md, section 2).
+    said: ((u64, u64), u64),
+    /// What must never be on a disk, or be said of one.
+    pub wrong: Option<String>,
+    /// A copy of the disk, of the folder's files and of what they were then.
+    image: Option<Image>,
+}
+
+/// The disk of one moment, as an administrator's backup of it has it.
+struct Image {
+    disk: Content,
+    durable: Durable,
+    document: Document,
+    marks: BTreeSet<u64>,
 }
 
 impl Node {
@@ -87,6 +101,9 @@ impl Node {
             queue: VecDeque::new(),
             full: false,
             sync_fails: false,
+            said: ((0, 0), 0),
+            wrong: None,
+            image: None,
         };
         node.start();
         node
@@ -164,6 +181,40 @@ impl Node {
         out
     }
 
+    /// What the replica answers of itself.
+    pub fn says(&mut self, standing: &Standing) {
+        let says = (standing.sealed, standing.m);
+        if says.0 < self.said.0 || says.1 < self.said.1 {
+            self.wrong = Some(format!("{} says {says:?} after {:?}", self.name, self.said));
+        }
+        self.said = (says.0.max(self.said.0), says.1.max(self.said.1));
+    }
+
+    /// Its disk is copied.
+    pub fn copy_disk(&mut self) {
+        self.image = Some(Image {
+            disk: self.disk.clone(),
+            durable: self.durable.clone(),
+            document: self.document.clone(),
+            marks: self.marks.clone(),
+        });
+    }
+
+    /// The node loses power, and its disk is what it was when it was copied, before this epoch (A17). False: it was not.
+    pub fn rewind(&mut self, before: u64, rng: &mut Rng) -> bool {
+        let Some(image) = self.image.take_if(|image| image.durable.sealed.0 < before) else {
+            return false;
+        };
+        self.lose_power(rng);
+        self.disk = image.disk;
+        self.cache = self.disk.clone();
+        self.durable = image.durable;
+        self.document = image.document;
+        self.marks = image.marks;
+        self.said = ((0, 0), 0);
+        true
+    }
+
     /// Does the next piece of work.
     pub fn work(&mut self) -> Option<Event> {
         let (token, work) = self.queue.pop_front()?;
@@ -174,10 +225,9 @@ impl Node {
     fn execute(&mut self, work: Work) -> Outcome {
         match work {
             Work::Record { durable, document } => {
-                assert!(
-                    durable.sealed >= self.durable.sealed && durable.m >= self.durable.m,
-                    "what is sealed and the membership number never fall"
-                );
+                if durable.sealed < self.durable.sealed || durable.m < self.durable.m {
+                    self.wrong = Some(format!("{}: what is sealed, or m, falls", self.name));
+                }
                 self.durable = *durable;
                 if let Some(document) = document {
                     self.document = *document;

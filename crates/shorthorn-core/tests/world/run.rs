@@ -80,6 +80,9 @@ impl World {
         }
         let chosen = *self.rng.pick(&next);
         self.take(chosen)?;
+        if let Some(wrong) = self.nodes.iter_mut().find_map(|node| node.wrong.take()) {
+            return Err(Violation(wrong));
+        }
         self.check_needed()
     }
 
