@@ -19,6 +19,7 @@ pub mod record;
 pub mod rng;
 mod run;
 
+#[allow(unused_imports, reason = "for those who hunt")]
 pub use named::{NAMED, named};
 pub use run::run_worlds;
 
