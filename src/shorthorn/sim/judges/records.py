@@ -132,7 +132,9 @@ class Records:
         for holder in new:
             if not any(x.event == "attach_requested" and x.cause == f"holder {holder}" for x in lines):
                 causes = "; ".join(f"{x.event} by {x.cause}" for x in lines)
-                raise Violation(f"S10: {after.name} got attachment {holder} that no consumer asked for: {causes}")
+                raise Violation(
+                    f"S10: {after.name} got attachment {holder} that no consumer asked for: {causes}"
+                )
 
     def _identities(self, uid: VolumeUid, before: Volume | None, after: Volume) -> None:
         known = {r.id for r in before.replicas} if before else set()
