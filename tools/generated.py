@@ -27,7 +27,10 @@ class Generated:
         return made
 
 
-ALL: tuple[Generated, ...] = (Generated("api/openapi.json", "tools.openapi:text"),)
+ALL: tuple[Generated, ...] = (
+    Generated("api/openapi.json", "tools.openapi:text"),
+    Generated("docs/scenarios.md", "shorthorn.sim.scenario.reference:text"),
+)
 
 
 def drifted(root: Path, files: Sequence[Generated]) -> list[Generated]:
