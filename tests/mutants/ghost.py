@@ -5,17 +5,23 @@ Each engine that was started runs on until its own end, whatever the record says
 granted it. Events go through the law; messages (a copy's end, a rejoin's end, a removal, a fence's end) may come late,
 twice or never. Violations: an in-sync replica that lacks an acknowledged write (S3, S6); unequal ones of a settled volume
 (S4); no in-sync replica left (S5); an engine that acknowledges or reads after the record has ended its session (S2, S7); a
-session that nobody asked for (S10); attachments on two nodes (S1). Walks are random by seed and repeat exactly.
+session that nobody asked for (S10); attachments on two nodes (S1); a step that `core.invariants` forbids; a change by a
+message that is certainly false (`falsehoods`); a law that stumbles. Walks are random by seed and repeat exactly.
 """
 
 import random
 from collections.abc import Callable, Iterable
 
+import msgspec
+
+from shorthorn.core.invariants.step import check_step
 from shorthorn.core.lifecycle import law, nodes
 from shorthorn.core.lifecycle.events import (
     DeclaredDead,
+    DeleteRequested,
     FenceHeld,
     FenceStarted,
+    Formed,
     ReplicaAbandoned,
     ReplicaDropped,
     ReplicaGone,
@@ -28,14 +34,18 @@ from shorthorn.core.lifecycle.events import (
     SessionStarted,
     Settled,
     SettleStarted,
+    SpecChanged,
+    TaskEnded,
 )
-from shorthorn.core.lifecycle.grounds import Grounds
-from shorthorn.core.lifecycle.outcome import Accepted
+from shorthorn.core.lifecycle.grounds import NO_GROUNDS, Grounds
+from shorthorn.core.lifecycle.outcome import Accepted, Refused
+from shorthorn.core.lifecycle.requests import AttachRequested, UseConfirmed, UseStarted
 from shorthorn.core.model.ids import DiskUid, Epoch, Holder, NodeName, ReplicaId, TaskId
 from shorthorn.core.model.record import Record
-from shorthorn.core.model.volume import Replica, SessionPhase, TaskKind
+from shorthorn.core.model.volume import Mode, Replica, SessionPhase, Spec, TaskKind, Volume
 from tests.core import examples as ex
 from tests.mutants.engine import Engine
+from tests.mutants.falsehoods import answers, falsehoods
 
 HOLDERS = (ex.POD, Holder("other"))
 NODES = tuple(NodeName(f"n{i}") for i in range(1, 6))
@@ -56,7 +66,7 @@ class Ghost:
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
-        self.volume = ex.formed(3)
+        self.volume = ex.formed(3) if seed % 8 else ex.created(3)
         self.content: dict[ReplicaId, int] = dict.fromkeys((ex.R1, ex.R2, ex.R3), 0)
         self.written = 0
         self.acknowledged = 0
@@ -67,29 +77,78 @@ class Ghost:
         self.now_s = 0.0
         self.late: list[Record] = []
         self.asked = False
+        self.gone = False
         self._next = 3
 
     def walk(self, steps: int) -> None:
-        """Raises `Violation`."""
+        """Until the volume is gone. Raises `Violation`."""
         for _ in range(steps):
-            step = self.rng.choice(STEPS) if self.rng.random() >= RARE else Ghost.declare
+            step = self.rng.choice(STEPS) if self.rng.random() >= RARE else self.rng.choice(SELDOM)
             step(self)
+            if self.gone:
+                return
             self.judge()
+            if self.rng.random() < LIES:
+                self.lie()
 
     def apply(self, event: Record) -> bool:
         """Whether it was accepted, now or before."""
         known = {name: DEAD[name] if name in self.dead else ALIVE[name] for name in NODES}
         grounds = Grounds(nodes=known, grant_s=T_S)
-        outcome = law.apply(self.volume, event, grounds)  # type: ignore[arg-type]  # any event; the table knows
+        outcome = self.ask_the_law(self.volume, event, grounds)
         if not isinstance(outcome, Accepted):
             return False
-        assert outcome.value is not None
+        if outcome.value is None:
+            self.gone = True
+            return True
+        if outcome.changed:
+            self.judge_step(self.volume, outcome.value)
         self.volume = outcome.value
         return True
 
+    def ask_the_law(
+        self, volume: Volume, event: Record, grounds: Grounds
+    ) -> Accepted[Volume] | Refused:
+        try:
+            return law.apply(volume, event, grounds)  # type: ignore[arg-type]  # any event; the table knows
+        except Exception as error:
+            raise Violation(f"the law stumbles over {event}: {error!r}") from error
+
+    def judge_step(self, before: Volume, after: Volume) -> None:
+        found = check_step(before, after)
+        if found:
+            raise Violation(f"step: {found[0]}")
+        if before.deleting and msgspec.structs.replace(
+            after, version=before.version, tombstones=before.tombstones
+        ) != before:
+            raise Violation("L6: something else happens to a volume that is being deleted")
+
+    def lie(self) -> None:
+        """Nothing that is certainly false changes the record."""
+        grounds = Grounds(nodes=ALIVE, grant_s=T_S)
+        for volume, event in falsehoods(self.volume):
+            outcome = self.ask_the_law(volume, event, grounds)
+            if isinstance(outcome, Accepted) and outcome.changed:
+                raise Violation(f"a lie: {type(event).__name__} changes the record: {event}")
+        for event, words in answers(self.volume):
+            outcome = self.ask_the_law(self.volume, event, grounds)
+            if not isinstance(outcome, Refused) or words not in outcome.why:
+                raise Violation(f"an answer: {event} is not told {words!r} but {outcome}")
+        self.lie_without_grounds()
+
+    def lie_without_grounds(self) -> None:
+        """Who knows no node's record takes nothing for granted."""
+        node = self.volume.held_at or ex.N1
+        start = SessionStarted(epoch=Epoch(self.volume.epoch + 1), node=node, machine_id="", boot_id="b")
+        outcome = self.ask_the_law(self.volume, start, NO_GROUNDS)
+        if isinstance(outcome, Accepted) and outcome.changed:
+            raise Violation(f"a lie: a session on a machine without a name: {start}")
+
     def judge(self) -> None:
         volume = self.volume
-        if not volume.in_sync:
+        if volume.deleting:
+            return
+        if not volume.in_sync and volume.m > 0:
             raise Violation("S5: no in-sync replica is left")
         if len({a.node for a in volume.attachments}) > 1:
             raise Violation("S1: attached on two nodes")
@@ -114,6 +173,27 @@ class Ghost:
 
     def detach(self) -> None:
         self.apply(ex.detach(self.rng.choice(HOLDERS)))
+
+    def read_only(self) -> None:
+        self.asked = True
+        holder, node = self.rng.choice(HOLDERS), self.rng.choice((ex.N1, ex.N2))
+        if not self.apply(AttachRequested(holder=holder, node=node, mode=Mode.READ_ONLY)):
+            self.asked = bool(self.volume.attachments or self.volume.session)
+
+    def use(self) -> None:
+        event = UseStarted if self.rng.random() < 0.5 else UseConfirmed
+        self.apply(event(holder=self.rng.choice(HOLDERS), fs="ext4"))
+
+    def change_spec(self) -> None:
+        self.apply(SpecChanged(spec=Spec(replicas=self.rng.choice((1, 2, 3)))))
+
+    def delete(self) -> None:
+        self.apply(DeleteRequested())
+
+    def end_task(self) -> None:
+        task = next(iter(self.volume.tasks), None)
+        if task is not None:
+            self.apply(TaskEnded(task=task.id, epoch=task.epoch, why="no longer wanted"))
 
     # The engine
 
@@ -307,6 +387,12 @@ class Ghost:
         if self.apply(ReplicaPlaced(replica=replica, node=free[0], disk=DiskUid(f"{free[0]}-d1"))):
             self.content[replica] = -1
 
+    def form(self) -> None:
+        """Of empty ones: what a client may read of them is nothing."""
+        fresh = tuple(r.id for r in self.volume.syncing if self.rng.random() < 0.8)
+        if self.volume.m == 0 and self.apply(Formed(members=fresh)):
+            self.content.update(dict.fromkeys(fresh, 0))
+
     def start_copy(self) -> None:
         source, target = self.some(self.volume.replicas), self.some(self.volume.syncing)
         if source and target:
@@ -380,11 +466,18 @@ STEPS: list[Callable[[Ghost], None]] = [
         Ghost.hold,
         Ghost.hold,
     ],
-    *[Ghost.mark, Ghost.drop, Ghost.drop, Ghost.abandon, Ghost.reclaim],
+    *[Ghost.form, Ghost.mark, Ghost.drop, Ghost.drop, Ghost.abandon, Ghost.reclaim],
     *[Ghost.something_late] * 4,
 ]
-"""What happens often more than once; a node is declared dead, or the word taken back, once in a while only."""
-RARE = 0.01
+"""What happens often more than once."""
+SELDOM: list[Callable[[Ghost], None]] = [
+    *[Ghost.declare] * 3,
+    *[Ghost.read_only, Ghost.use, Ghost.use, Ghost.change_spec, Ghost.end_task],
+    Ghost.delete,
+]
+"""Once in a while only. A node is declared dead, or the word taken back."""
+RARE = 0.04
+LIES = 0.03
 
 
 def hunt(seeds: int, steps: int = 200) -> tuple[int, str] | None:
