@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from shorthorn.ports import machine as identity
 from shorthorn.sim.machine.clock import MachineClock
+from shorthorn.sim.machine.filesystem import FileSystem
 from shorthorn.sim.machine.kernel import Kernel
 from shorthorn.sim.machine.process import Main, Process
 
@@ -25,6 +26,8 @@ class Machine:
         self.machine_id = f"machine-{name}"
         self.boot_id = ""
         self.clock = MachineClock(kernel)
+        self.files = FileSystem(kernel.chance(f"files of {name}"))
+        """What is on its disks; a process sees it through `ProcessFiles`."""
         self.powered = False
         self.programs: dict[str, Program] = {}
         """What can be started here, by path."""
@@ -92,6 +95,7 @@ class Machine:
             self.powered = False
             for process in self.processes():
                 process.lose_power()
+            self.files.lose_power()
 
     def power_on(self) -> None:
         """Boot: a new boot id, a monotonic clock that begins anew, no process. Files as `power_off` left them.

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from contextvars import Context, copy_context
+from pathlib import PurePath
 from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -80,6 +81,8 @@ class Process:
         """Whether it is stopped (SIGSTOP)."""
         self.ended = False
         """Whether it has ended, in whatever way."""
+        self.log_file: PurePath | None = None
+        """Where what it prints goes."""
         self.belongings: dict[Belonging, None] = {}
         """What is lost with it."""
         self.loop = ProcessLoop(  # type: ignore[abstract]  # what is missing raises NotImplementedError
