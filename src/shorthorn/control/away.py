@@ -22,6 +22,10 @@ class Away:
         self._clock = clock
         self._since_s: dict[Key, float] = {}
 
+    def forget(self) -> None:
+        """Begin as a server that has just started."""
+        self._since_s.clear()
+
     def note(
         self,
         nodes: Mapping[NodeName, Node],

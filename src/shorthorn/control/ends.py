@@ -40,6 +40,11 @@ class Ends:
         self._sessions: dict[VolumeUid, _Known] = {}
         self._rows: dict[VolumeUid, _Row] = {}
 
+    def forget(self) -> None:
+        """Begin as a server that has just started."""
+        self._sessions.clear()
+        self._rows.clear()
+
     def note(self, volumes: Mapping[VolumeUid, Volume]) -> None:
         """Look at all volumes; may be called as often as one likes."""
         for uid, volume in volumes.items():

@@ -6,6 +6,7 @@ nothing between two rounds but the last plan, for people to read.
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from shorthorn.control.away import Away
 from shorthorn.control.changes import Changes
@@ -35,9 +36,9 @@ RETRY_S = 1.0
 
 
 class ControlLoop:
-    """Plans and commits for the whole cluster."""
+    """Plans and commits for the whole cluster, while `leading` says so."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - its parts, put together in one place (control.control)
         self,
         records: Records,
         sightings: Sightings,
@@ -46,6 +47,7 @@ class ControlLoop:
         ends: Ends,
         away: Away,
         ids: Ids,
+        leading: Callable[[], bool],
     ) -> None:
         self._records = records
         self._sightings = sightings
@@ -54,6 +56,7 @@ class ControlLoop:
         self._ends = ends
         self._away = away
         self._ids = ids
+        self._leading = leading
         self.plan = NOTHING
 
     def world(self) -> World:
@@ -74,10 +77,19 @@ class ControlLoop:
         """What this node must run or do now."""
         return orders(self.world(), node)
 
+    def begin_anew(self) -> None:
+        """Forget what was noted of the past: it may have changed and changed back while this server did not lead."""
+        self._ends.forget()
+        self._away.forget()
+
     async def run(self) -> None:
-        """For ever."""
+        """For ever. A server that leads no more notices here, or between two intents; the law sees to the rest."""
         while True:
             count = self._changes.count
+            if not self._leading():
+                self.plan = NOTHING
+                await self._changes.after(count)
+                continue
             world = self.world()
             self.plan = plan(world, self._ids.new)
             certain = await self._carry_out(self.plan, world)
@@ -87,6 +99,8 @@ class ControlLoop:
         """Commit the intents in order. False: some outcome is not known, look again soon."""
         certain = True
         for intent in plan_.intents:
+            if not self._leading():
+                return True
             try:
                 answer = await self._commit(intent, world)
             except (OutcomeUnknown, Unavailable) as error:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from types import MappingProxyType
 
+from shorthorn.control.lease import LEASE
 from shorthorn.core.model.ids import ClusterUid, NodeName, VolumeName, VolumeUid
 from shorthorn.core.model.node import Node
 from shorthorn.core.model.volume import Volume
 from shorthorn.core.model.world import Settings
 from shorthorn.ports.ids import Ids
-from shorthorn.ports.store import Compacted, Conflict, Done, Store, Stored, Unknown
+from shorthorn.ports.store import Batch, Compacted, Conflict, Done, Store, Stored, Unknown
 from shorthorn.store import Collection, Document
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,8 @@ class Records:
                             self._take(change.key, batch.revision, change.value)
                         for entry in batch.journal:
                             self.journal_end = max(self.journal_end, entry.number)
-                        self._tell()
+                        if not _is_renewal(batch):
+                            self._tell()
             except Compacted:
                 log.warning("the store's history was compacted before it was read; listing again")
                 revision = await self.load()
@@ -150,3 +152,8 @@ class Records:
     def _tell(self) -> None:
         for listener in self._listeners:
             listener()
+
+
+def _is_renewal(batch: Batch) -> bool:
+    """Nothing but a renewed lease: nobody has to look at anything for it."""
+    return not batch.journal and all(change.key == LEASE.prefix for change in batch.changes)

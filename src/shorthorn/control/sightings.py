@@ -29,7 +29,11 @@ class Sightings:
     def __init__(self, clock: Clock, unreachable_after_s: float) -> None:
         self._clock = clock
         self.limit_s = unreachable_after_s
-        self._started_s = clock.monotonic_s()
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """This server has just started, or begun to lead: it knows of no node yet."""
+        self._started_s = self._clock.monotonic_s()
         self._heard: dict[NodeName, _Heard] = {}
         self._registered_s: dict[NodeName, float] = {}
         self._rates = Rates()
@@ -65,7 +69,7 @@ class Sightings:
         return Reach.REACHABLE if node in self._heard else Reach.UNKNOWN
 
     def silent_s(self, node: NodeName) -> float:
-        """Seconds since the node was heard; one that was not since this server's start, since then."""
+        """Seconds since the node was heard; one that was not since this server started or began to lead, since then."""
         return self._clock.monotonic_s() - self._last_s(node)
 
     def left_s(self, node: NodeName, volume: VolumeUid, resync: ResyncSighting) -> float | None:

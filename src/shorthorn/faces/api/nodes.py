@@ -1,33 +1,23 @@
 """The calls about nodes."""
 
 from shorthorn.control.control import Control
-from shorthorn.core.lifecycle.events import (
-    Cordoned,
-    DeathWithdrawn,
-    DeclaredDead,
-    EvictCancelled,
-    EvictRequested,
-    NodeEvent,
-    Uncordoned,
-)
-from shorthorn.core.lifecycle.outcome import Refused
 from shorthorn.core.model.ids import NodeName
 from shorthorn.core.model.node import Node
-from shorthorn.core.model.sighting import Reach
 from shorthorn.core.model.world import World
 from shorthorn.core.planning.eviction import eviction_report
-from shorthorn.errors import NotFound, NotNow
+from shorthorn.errors import NotFound
 from shorthorn.faces.api.call import Call
 from shorthorn.faces.api.deaths import effects_of_death
-from shorthorn.faces.api.problems import raise_refusal
 from shorthorn.faces.api.views import DeathView, DeclareDead, DiskView, NodesView, NodeView
+from shorthorn.requests.nodes import NodeRequests
 
 
 class NodeCalls:
     """Handlers over a control plane."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, requests: NodeRequests) -> None:
         self._control = control
+        self._requests = requests
 
     async def list(self, _call: Call) -> NodesView:
         """All nodes."""
@@ -44,62 +34,41 @@ class NodeCalls:
 
     async def cordon(self, call: Call) -> NodeView:
         """No new replica and no new session there."""
-        return await self._apply(call, Cordoned())
+        return self._view(await self._requests.cordon(_name(call)))
 
     async def uncordon(self, call: Call) -> NodeView:
         """The opposite."""
-        return await self._apply(call, Uncordoned())
+        return self._view(await self._requests.uncordon(_name(call)))
 
     async def evict(self, call: Call) -> NodeView:
         """All replicas are to leave."""
-        return await self._apply(call, EvictRequested())
+        return self._view(await self._requests.evict(_name(call)))
 
     async def cancel_evict(self, call: Call) -> NodeView:
         """The opposite."""
-        return await self._apply(call, EvictCancelled())
+        return self._view(await self._requests.cancel_evict(_name(call)))
 
     async def declare_dead(self, call: Call) -> DeathView:
         """A person says that the node will not come back. Refused for one that is heard, unless forced."""
         body = await call.body(DeclareDead)
-        name = NodeName(call.path("name"))
-        document = self._control.records.node(name)
-        if document is not None and document.value.dead is None and not body.force:
-            self._check_unreachable(name)
-        view = await self._apply(call, DeclaredDead(who=body.who, why=body.why))
-        return DeathView(node=view, effects=effects_of_death(self._control.loop.world(), name))
+        node = await self._requests.declare_dead(_name(call), body.who, body.why, force=body.force)
+        view = self._view(node)
+        return DeathView(node=view, effects=effects_of_death(self._control.loop.world(), node.name))
 
     async def withdraw_death(self, call: Call) -> DeathView:
         """The opposite. What was done on that ground stays done."""
-        document = self._control.records.node(NodeName(call.path("name")))
+        document = self._control.records.node(_name(call))
         was_dead = document is not None and document.value.dead is not None
-        view = await self._apply(call, DeathWithdrawn(who=call.query("who") or "a person"))
+        node = await self._requests.withdraw_death(_name(call), who=call.query("who") or "a person")
         effects = ("what was done on that ground stays done",) if was_dead else ()
-        return DeathView(node=view, effects=effects)
+        return DeathView(node=self._view(node), effects=effects)
 
-    def _check_unreachable(self, name: NodeName) -> None:
-        sightings = self._control.sightings
-        silent_s = sightings.silent_s(name)
-        match sightings.reach(name):
-            case Reach.REACHABLE:
-                raise NotNow(
-                    f"{name} is reachable (heard {silent_s:.1f} s ago): cordon and evict it instead, or say --force"
-                )
-            case Reach.UNKNOWN:
-                raise NotNow(
-                    f"{name} was not heard in the {silent_s:.1f} s since this server or its agent started, which is not "
-                    f"long enough to know: try again in {sightings.limit_s:.0f} s, or say --force"
-                )
-            case Reach.UNREACHABLE:
-                pass
+    def _view(self, node: Node) -> NodeView:
+        return node_view(self._control.loop.world(), node)
 
-    async def _apply(self, call: Call, event: NodeEvent) -> NodeView:
-        answer = await self._control.committer.change_node(
-            NodeName(call.path("name")), event, cause="a person"
-        )
-        if isinstance(answer, Refused):
-            raise_refusal(answer)
-        assert answer.value is not None
-        return node_view(self._control.loop.world(), answer.value)
+
+def _name(call: Call) -> NodeName:
+    return NodeName(call.path("name"))
 
 
 def node_view(world: World, node: Node) -> NodeView:

@@ -1,14 +1,12 @@
 """Errors and refusals as problem details (RFC 9457). What an operator's log says never reaches the caller."""
 
 import logging
-from typing import NoReturn
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shorthorn.core.lifecycle.outcome import RefusalKind, Refused
 from shorthorn.errors import (
     AlreadyExists,
     Conflict,
@@ -40,15 +38,6 @@ STATUS: tuple[tuple[type[ShorthornError], int], ...] = (
     (Damaged, 500),
 )
 
-_KINDS: dict[RefusalKind, type[ShorthornError]] = {
-    RefusalKind.INVALID: Invalid,
-    RefusalKind.NOT_FOUND: NotFound,
-    RefusalKind.ALREADY_EXISTS: AlreadyExists,
-    RefusalKind.NO_CAPACITY: NoCapacity,
-    RefusalKind.NOT_NOW: NotNow,
-    RefusalKind.STALE: Conflict,
-}
-
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """The body of every answer that is no success. `code` is for programs, `detail` one line for people."""
@@ -58,11 +47,6 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     detail: str
     code: str
-
-
-def raise_refusal(refused: Refused) -> NoReturn:
-    """A refusal of the law as an error of this face."""
-    raise _KINDS[refused.kind](refused.why)
 
 
 def problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> Response:

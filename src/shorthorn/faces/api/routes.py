@@ -5,11 +5,12 @@ from typing import Any
 
 import msgspec
 
+from shorthorn.control.agent_calls import AgentCalls
 from shorthorn.control.control import Control
 from shorthorn.core.model.order import NodeOrders
 from shorthorn.core.model.sighting import NodeSighting
 from shorthorn.faces.api import views
-from shorthorn.faces.api.agents import AgentCalls
+from shorthorn.faces.api.agents import AgentHandlers
 from shorthorn.faces.api.call import Call
 from shorthorn.faces.api.events import EventCalls
 from shorthorn.faces.api.nodes import NodeCalls
@@ -17,6 +18,7 @@ from shorthorn.faces.api.settings import SettingCalls
 from shorthorn.faces.api.status import StatusCalls
 from shorthorn.faces.api.volumes import VolumeCalls
 from shorthorn.links.messages import Beat, EngineAnswer, EngineEvent, Registered, Registration
+from shorthorn.requests import Requests
 
 Handler = Callable[[Call], Awaitable[Any]]
 
@@ -37,13 +39,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 def routes(control: Control, *, insecure_network: bool) -> tuple[Route, ...]:
     """The table for one control plane."""
-    events = EventCalls(control)
+    events, requests = EventCalls(control), Requests(control)
     return (
-        *_volume_routes(VolumeCalls(control, events)),
-        *_node_routes(NodeCalls(control)),
-        *_setting_routes(SettingCalls(control)),
+        *_volume_routes(VolumeCalls(control, requests.volumes, events)),
+        *_node_routes(NodeCalls(control, requests.nodes)),
+        *_setting_routes(SettingCalls(control, requests)),
         *_other_routes(events, StatusCalls(control, insecure_network=insecure_network)),
-        *_agent_routes(AgentCalls(control)),
+        *_agent_routes(AgentHandlers(AgentCalls(control))),
     )
 
 
@@ -170,7 +172,7 @@ def _other_routes(events: EventCalls, status: StatusCalls) -> tuple[Route, ...]:
     )
 
 
-def _agent_routes(calls: AgentCalls) -> tuple[Route, ...]:
+def _agent_routes(calls: AgentHandlers) -> tuple[Route, ...]:
     one = "/v1/agents/{node}"
     return (
         _route(

@@ -5,13 +5,15 @@ from shorthorn.control.control import Control
 from shorthorn.core.model.world import Settings
 from shorthorn.faces.api.call import Call
 from shorthorn.faces.api.views import ChangeSetting, SettingsView, SettingView
+from shorthorn.requests import Requests
 
 
 class SettingCalls:
     """Handlers over a control plane."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, requests: Requests) -> None:
         self._control = control
+        self._requests = requests
 
     async def list(self, _call: Call) -> SettingsView:
         """All settings."""
@@ -22,7 +24,7 @@ class SettingCalls:
         """Another value, at once. Engines that run keep those that they were started with."""
         body = await call.body(ChangeSetting)
         name = call.path("name")
-        now = await self._control.change_setting(name, body.value, cause="a person")
+        now = await self._requests.change_setting(name, body.value)
         return _view(now, settings.checked(name, body.value))
 
 
