@@ -86,6 +86,11 @@ impl SimDisk {
         Ok(self.0.rot(&path, offset, mask)?)
     }
 
+    /// Flips a bit somewhere in what a file holds.
+    fn rot_somewhere(&self, path: PathBuf, seed: u64) -> PyResult<Option<u64>> {
+        Ok(self.0.rot_somewhere(&path, seed)?)
+    }
+
     /// Makes a folder.
     fn create_dir(&self, path: PathBuf) -> PyResult<()> {
         Ok(self.0.create_dir(&path)?)

@@ -375,6 +375,9 @@ class SimDisk:
     def rot(self, path: _Path, offset: int, mask: int) -> None:
         """Flip the bits of `mask` in one byte, on the disk and in the page cache. Raises `OSError`."""
 
+    def rot_somewhere(self, path: _Path, seed: int) -> int | None:
+        """Flip one bit somewhere in what a file holds: the offset; None when it holds nothing. Raises `OSError`."""
+
     def create_dir(self, path: _Path) -> None:
         """Make a folder; its parent exists. Raises `OSError`."""
 

@@ -96,6 +96,16 @@ impl Inode {
         self.length = length;
     }
 
+    /// The offset of some byte that was written; none: there is no such byte.
+    pub(super) fn somewhere(&self, chance: &mut Chance) -> Option<u64> {
+        let pages = self.cache.len();
+        if pages == 0 {
+            return None;
+        }
+        let page = self.cache.keys().nth(chance.below(pages as u64) as usize)?;
+        Some(page * PAGE + chance.below(PAGE))
+    }
+
     pub(super) fn flip(&mut self, offset: u64, mask: u8) {
         for pages in [&mut self.cache, &mut self.disk] {
             let content = pages

@@ -152,6 +152,19 @@ impl SimDisk {
         Ok(())
     }
 
+    /// Flips one bit of one byte somewhere in what a file holds. Where; none: it holds nothing.
+    pub fn rot_somewhere(&self, path: &Path, seed: u64) -> io::Result<Option<u64>> {
+        let mut world = self.world();
+        let inode = world.tree.file(path)?;
+        let file = world.inode(inode)?;
+        let mut chance = Chance::new(seed);
+        let Some(offset) = file.somewhere(&mut chance) else {
+            return Ok(None);
+        };
+        file.flip(offset, 1 << chance.below(8));
+        Ok(Some(offset))
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
