@@ -36,6 +36,7 @@ class Request:
     epoch: int
     kind: Kind
     blocks: Sequence[int]
+    value: int
     fua: bool = False
     void: bool = False
     closed: bool = False
@@ -78,12 +79,22 @@ class Histories:
         self._volumes: dict[str, _Volume] = {}
         self._ops = 0
 
-    def call(self, uid: str, epoch: int, kind: Kind, blocks: Sequence[int], *, fua: bool = False) -> Request:
-        """A request is about to be sent to the engine of a session. A write writes its `op`."""
+    def call(
+        self,
+        uid: str,
+        epoch: int,
+        kind: Kind,
+        blocks: Sequence[int],
+        *,
+        fua: bool = False,
+        value: int | None = None,
+    ) -> Request:
+        """A request is about to be sent to the engine of a session. A write writes `value`, or else its own `op`."""
         self._ops += 1
+        written = 0 if kind is Kind.TRIM else self._ops if value is None else value
         volume = self._volumes.setdefault(uid, _Volume())
         void = epoch <= volume.over_through
-        request = Request(self._ops, uid, epoch, kind, tuple(blocks), fua, void)
+        request = Request(self._ops, uid, epoch, kind, tuple(blocks), written, fua, void)
         if not void:
             volume.requests[request.op] = request
             for block in self._blocks(volume, request):
@@ -93,7 +104,7 @@ class Histories:
                 elif kind is Kind.FLUSH:
                     register.call_flush(request.op)
                 else:
-                    register.call_write(request.op, 0 if kind is Kind.TRIM else request.op, fua=fua)
+                    register.call_write(request.op, written, fua=fua)
         return request
 
     def done(self, request: Request, data: bytes = b"") -> None:

@@ -82,7 +82,7 @@ class Records:
                 self._node(change.key, batch.revision, change.value)
             elif change.key == SETTINGS.key("") and change.value is not None:
                 self.settings = SETTINGS.decode(Stored(change.key, batch.revision, change.value)).value
-        if self.settings is not None:
+        if self.settings is not None and (steps or batch.journal):
             _raise(check_world(self.world()))
         for step in steps:
             self._listener.stepped(step)

@@ -1,0 +1,108 @@
+"""A node: a machine with an agent, which starts the programs, and one disk for replicas."""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Final
+
+from shorthorn.agent import Agent, AgentOptions, DiskOption, Outside, Programs
+from shorthorn.core.model.ids import NodeName
+from shorthorn.errors import ShorthornError
+from shorthorn.ports.ids import Ids
+from shorthorn.sim.cluster.outside import (
+    ENGINE,
+    PROGRAMS,
+    REPLICA,
+    Servers,
+    SimProgram,
+    SimProcesses,
+    SimSocket,
+)
+from shorthorn.sim.machine.files import ProcessFiles
+from shorthorn.sim.machine.machine import Machine, Program
+from shorthorn.sim.machine.process import Main, Process
+from shorthorn.sim.programs.drive import Drive
+from shorthorn.sim.programs.surroundings import Log, Surroundings
+
+FOLDER: Final = PurePosixPath("/node")
+DISK: Final = PurePosixPath("/disk")
+
+
+class NodeHost:
+    """A node's machine. `servers`: addresses at which its agent looks for a server."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        around: Surroundings,
+        ids: Ids,
+        servers: tuple[str, ...],
+        *,
+        disk_bytes: int,
+        labels: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self.machine = machine
+        self.name = NodeName(machine.name)
+        self.agent: Process | None = None
+        self.drive: Drive = around.add_drive(machine.name, str(DISK))
+        self._around = around
+        self._ids = ids
+        self._servers = servers
+        self._options = AgentOptions(
+            node=self.name,
+            folder=FOLDER,
+            programs=Programs(engine=(ENGINE,), replica=(REPLICA,)),
+            disks=(DiskOption(name="d1", path=DISK, size=disk_bytes),),
+            labels=labels,
+            listen="0.0.0.0:0",  # noqa: S104 - of a simulated machine
+        )
+        for path, (_, program) in PROGRAMS.items():
+            machine.programs[path] = program_of(program, around, around.log(machine.name, path))
+
+    def start_agent(self) -> None:
+        """Start the agent; nothing happens while one runs, or without power."""
+        if self.machine.powered and (self.agent is None or self.agent.ended):
+            self.agent = self.machine.spawn("agent", self._main, parent=1)
+
+    def engines(self) -> list[Process]:
+        """The engines' processes that live here, the oldest first."""
+        return [process for process in self.machine.processes() if process.name == "engine"]
+
+    def replica_programs(self) -> list[Process]:
+        """The replica programs that live here."""
+        return [process for process in self.machine.processes() if process.name == "replica"]
+
+    async def _main(self, process: Process) -> int:
+        outside = Outside(
+            files=ProcessFiles(process),
+            processes=SimProcesses(process, self._around),
+            socket=SimSocket(process, self._around.network),
+            server=Servers(process, self._around.network, self.name, self._servers),
+            identity=self.machine,
+            clock=self.machine.clock,
+            ids=self._ids,
+        )
+        try:
+            await Agent(self._options, outside).run()
+        except (ShorthornError, OSError) as error:
+            self._around.write(self.machine.name, "/node/agent.log", f"error the agent ends: {error}")
+            return 1
+        return 0
+
+
+def program_of(program: SimProgram, around: Surroundings, log: Log) -> Program:
+    """A program as a machine has it among those that can be started."""
+
+    def of(command: Sequence[str]) -> Main:
+        async def main(process: Process) -> int:
+            return await program(process, around, log, tuple(command[1:]))
+
+        return main
+
+    return of
+
+
+def session_of(engine: Process) -> tuple[str, int]:
+    """The volume's uid and the epoch of the session that an engine's process was started for."""
+    order = PurePosixPath(engine.command[engine.command.index("--order") + 1])
+    volume, _, epoch = order.parent.name.rpartition(".")
+    return volume, int(epoch)

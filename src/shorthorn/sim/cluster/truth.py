@@ -1,0 +1,108 @@
+"""The simulator's own truth, held against every commit: which engines live, which copies lost power, who was told what.
+
+S1, S7 and S10 as they really are, S3's "unless every copy lost power", and every client's history (docs/design.md, section 4).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from shorthorn.core.model.journal import JournalLine
+from shorthorn.core.model.volume import SessionPhase, Volume
+from shorthorn.sim.cluster.node import NodeHost, session_of
+from shorthorn.sim.judges.histories import Histories
+from shorthorn.sim.judges.records import BROKEN_LINE, Records, Step
+from shorthorn.sim.judges.registers import Violation
+
+
+class Truth:
+    """Listens to the judge of records. `note` gets what people may want to read, `counted` the sessions."""
+
+    def __init__(
+        self,
+        nodes: Mapping[str, NodeHost],
+        note: Callable[[str, str], None],
+        counted: Callable[[str], None],
+    ) -> None:
+        self.records = Records(self)
+        self.histories = Histories()
+        self.without_power = 0
+        self._nodes = nodes
+        self._note = note
+        self._counted = counted
+        self._lost_power: dict[str, None] = {}
+
+    def told(self, line: JournalLine) -> None:
+        """A line of the journal."""
+        self._note(line.name, f"{line.line}  [{line.cause}]")
+
+    def stepped(self, step: Step) -> None:
+        """A commit changed a volume. Raises `Violation`."""
+        before, after = step.before, step.after
+        if after is None:
+            if before is not None:
+                self.histories.gone(before.uid)
+            return
+        if before is None:
+            return
+        session = after.session
+        if before.session is not None and (session is None or session.epoch != before.session.epoch):
+            self._ended(before, after, step.lines)
+        if session is not None and session.phase is SessionPhase.OPEN and after.opened_epoch == session.epoch:
+            if before.opened_epoch != session.epoch:
+                self._opened(after, step.lines)
+        elif after.opened_epoch != before.opened_epoch:
+            self._settled(after)
+
+    def power_lost(self, node: str) -> None:
+        """A node went off: what its replicas had not on disk may be gone, where something could have been written."""
+        for volume in self.records.volumes.values():
+            if volume.session is not None or not volume.settled or volume.tasks:
+                self._lost_power.update(dict.fromkeys(r.id for r in volume.replicas if r.node == node))
+
+    def engines(self, uid: str, epoch: int | None = None) -> list[tuple[str, int, bool]]:
+        """Engines of a volume that live: node, epoch, whether it is stopped."""
+        found = []
+        for name, node in self._nodes.items():
+            for process in node.engines():
+                volume, of = session_of(process)
+                if volume == uid and epoch in (None, of):
+                    found.append((name, of, process.paused))
+        return found
+
+    def _opened(self, volume: Volume, lines: tuple[JournalLine, ...]) -> None:
+        assert volume.session is not None
+        epoch, broken = volume.session.epoch, any(x.line.startswith(BROKEN_LINE) for x in lines)
+        members = [r.id for r in volume.in_sync]
+        whole = [r for r in members if r not in self._lost_power]
+        if broken and whole:
+            raise Violation(f"S3: {volume.name} opened as broken, and {', '.join(whole)} never lost power")
+        self._equal(members)
+        self.histories.opened(volume.uid, epoch, broken=broken)
+        self._counted("broken" if broken else "opened")
+
+    def _settled(self, volume: Volume) -> None:
+        """Made equal without a session: what only lost copies could tell may be gone; clients had let go before."""
+        members = [r.id for r in volume.in_sync]
+        broken = all(r in self._lost_power for r in members)
+        self._equal(members)
+        self.histories.opened(volume.uid, volume.opened_epoch, broken=broken)
+        self._counted("settled")
+
+    def _ended(self, before: Volume, after: Volume, lines: tuple[JournalLine, ...]) -> None:
+        session = before.session
+        assert session is not None
+        self.histories.session_over(before.uid, session.epoch)
+        by_fence = any(x.event == "fence_held" for x in lines)
+        by_itself = any(x.cause.startswith("engine") for x in lines)
+        self._counted("fenced" if by_fence else "ended")
+        alive = self.engines(before.uid, session.epoch)
+        if alive and not by_fence and not by_itself:
+            raise Violation(
+                f"S7: session {session.epoch & 0xFFFFFFFF} of {before.name} was said to be over on {session.node}, "
+                f"where its engine lives"
+            )
+        if after.settled:
+            self._equal(r.id for r in after.in_sync)
+
+    def _equal(self, replicas: Iterable[str]) -> None:
+        for replica in replicas:
+            self._lost_power.pop(replica, None)
