@@ -6,7 +6,7 @@ from shorthorn.core.model.ids import DiskUid, NodeName
 from shorthorn.core.model.node import Disk, Node
 from shorthorn.core.model.sighting import DiskSighting, NodeSighting, Reach
 from shorthorn.links.messages import Beat
-from tests.control.test_sightings import HandClock
+from tests.control.clocks import HandClock
 
 N1 = NodeName("n1")
 D1, D2 = DiskUid("d1"), DiskUid("d2")

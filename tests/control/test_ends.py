@@ -7,7 +7,7 @@ from shorthorn.core.lifecycle.events import SessionStarted
 from shorthorn.core.model.volume import Volume
 from shorthorn.core.model.world import Ended
 from shorthorn.core.planning.planner import plan
-from tests.control.test_sightings import HandClock
+from tests.control.clocks import HandClock
 from tests.core.cluster import Cluster
 from tests.core.examples import after, detached_clean, died, formed, opened, serving, start
 

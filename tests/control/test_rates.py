@@ -5,7 +5,7 @@ import pytest
 from shorthorn.control.sightings import Sightings
 from shorthorn.core.model.ids import Attempt, Epoch, NodeName, ReplicaId, VolumeUid
 from shorthorn.core.model.sighting import EngineSighting, EngineState, NodeSighting, ResyncSighting
-from tests.control.test_sightings import HandClock
+from tests.control.clocks import HandClock
 
 N1, VOLUME = NodeName("n1"), VolumeUid("v")
 

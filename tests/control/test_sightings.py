@@ -4,22 +4,10 @@ from shorthorn.control.sightings import Sightings
 from shorthorn.core.model.ids import Epoch, NodeName, TaskId, VolumeUid
 from shorthorn.core.model.sighting import NodeSighting, Reach, TaskSighting, TaskState
 from shorthorn.links.messages import Beat
+from tests.control.clocks import HandClock
 
 N1 = NodeName("n1")
 TASK = TaskSighting(task=TaskId("t1"), volume=VolumeUid("v"), epoch=Epoch(1), state=TaskState.FAILED, for_s=2)
-
-
-class HandClock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-    def wall_s(self) -> float:
-        return 0.0
 
 
 def sighting(sequence: int = 1, boot: str = "b1") -> NodeSighting:

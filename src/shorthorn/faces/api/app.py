@@ -17,7 +17,7 @@ from shorthorn.faces.api.call import Call
 from shorthorn.faces.api.openapi import openapi
 from shorthorn.faces.api.problems import on_bug, on_error, on_http, problem
 from shorthorn.faces.api.protocol import BoundedProtocol
-from shorthorn.faces.api.routes import Route, routes
+from shorthorn.faces.api.routes import HEALTH, Route, routes
 
 __all__ = ["BoundedProtocol", "build_app"]
 
@@ -37,7 +37,9 @@ def build_app(control: Control, version: str, *, insecure_network: bool) -> Star
     endpoints = [StarletteRoute("/openapi.json", describe, methods=["GET"])]
     for path in dict.fromkeys(route.path for route in table):
         same = [route for route in table if route.path == path]
-        endpoints.append(StarletteRoute(path, _dispatch(same), methods=[route.method for route in same]))
+        endpoints.append(
+            StarletteRoute(path, _dispatch(control, same), methods=[route.method for route in same])
+        )
     app = Starlette(
         routes=endpoints,
         exception_handlers={ShorthornError: on_error, HTTPException: on_http, Exception: on_bug},
@@ -67,12 +69,15 @@ class LoopbackOnly:
         await self._app(scope, receive, send)
 
 
-def _dispatch(same: Sequence[Route]) -> Callable[[Request], Awaitable[Response]]:
+def _dispatch(control: Control, same: Sequence[Route]) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint of one path. Only a leader answers: what another sees of the nodes is old, or nothing."""
     by_method = {route.method: route for route in same}
 
     async def endpoint(request: Request) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
         route = by_method[method]
+        if route.path != HEALTH:
+            control.check_leading()
         return _render(await route.handler(Call(request)), route.status)
 
     return endpoint

@@ -20,6 +20,9 @@ from shorthorn.faces.api.volumes import VolumeCalls
 from shorthorn.links.messages import Beat, EngineAnswer, EngineEvent, Registered, Registration
 from shorthorn.requests import Requests
 
+HEALTH = "/healthz"
+"""Answered by every server that runs, also by one that does not lead."""
+
 Handler = Callable[[Call], Awaitable[Any]]
 
 
@@ -168,7 +171,7 @@ def _other_routes(events: EventCalls, status: StatusCalls) -> tuple[Route, ...]:
             answer=views.CheckView,
             query=("wait_s",),
         ),
-        _route("GET", "/healthz", "healthz", "Whether the server answers", status.healthz, status=204),
+        _route("GET", HEALTH, "healthz", "Whether the server answers", status.healthz, status=204),
     )
 
 
