@@ -81,8 +81,13 @@ demo: packages build ## a three-node cluster, real clients, faults: every step c
 	@$(BIN)/python -m tools.demo
 
 .PHONY: chaos
-chaos: packages build   ## random faults under load: make chaos MINUTES=10 NODES=3 SEED=7
-	@$(BIN)/python -m tools.chaos --minutes $(or $(MINUTES),10) --nodes $(or $(NODES),3) $(addprefix --seed ,$(SEED))
+chaos: packages build $(if $(MUTANT),build-mutants)   ## random faults under load: make chaos MINUTES=10 NODES=4 SEED=7 MUTANT=no-grants
+	@$(BIN)/python -m tools.chaos --minutes $(or $(MINUTES),10) --nodes $(or $(NODES),4) $(addprefix --seed ,$(SEED)) \
+	  $(addprefix --mutant ,$(MUTANT)) $(addprefix --json ,$(JSON))
+
+.PHONY: prove
+prove: packages build build-mutants   ## all proofs at length, some hours; writes docs/proofs.md (make prove ONLY="explorer sim")
+	@$(BIN)/python -m tools.prove $(addprefix --only ,$(ONLY))
 
 .PHONY: measure
 measure: packages build   ## the figures of README.md: fio against a volume and against nbdkit, side by side

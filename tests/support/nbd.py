@@ -20,7 +20,7 @@ REQUEST_MAGIC, REPLY_MAGIC = 0x25609513, 0x67446698
 OPTION_GO, REPLY_ACK, REPLY_INFO = 7, 1, 3
 READ, WRITE, DISCONNECT, FLUSH, TRIM = 0, 1, 2, 3, 4
 FUA = 1
-EIO, ESHUTDOWN = 5, 108
+EIO, ENOSPC, ESHUTDOWN = 5, 28, 108
 
 BLOCK = 4096
 
@@ -76,6 +76,11 @@ class NbdClient:
         with contextlib.suppress(OSError):  # it broke before: there is nobody to say goodbye to
             self._socket.sendall(struct.pack(">IHHQQI", REQUEST_MAGIC, 0, DISCONNECT, 0, 0, 0))
         self._socket.close()
+
+    def cut(self) -> None:
+        """Break the connection, from any thread: whoever waits for an answer sees its end."""
+        with contextlib.suppress(OSError):  # it is broken already
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def _negotiate(self, export: bytes) -> tuple[int, int]:
         magic, option_magic, _flags = struct.unpack(">QQH", self._take(18))

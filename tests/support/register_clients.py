@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
-from tests.support.nbd import BLOCK, NbdClient, NbdError
 from shorthorn.sim.judges.registers import Register, Violation
+from tests.support.nbd import BLOCK, ENOSPC, NbdClient, NbdError
 
 
 class Slot(NamedTuple):
@@ -28,6 +28,10 @@ def slots(blocks: int = 12, stride: int = BLOCK, small: int = 4) -> tuple[Slot, 
     """`blocks` registers of a whole block, every `stride` bytes, and `small` ones of 512 bytes in one block behind them."""
     whole = [Slot(i * stride, BLOCK) for i in range(blocks)]
     return (*whole, *(Slot(blocks * stride + i * 512, 512) for i in range(small)))
+
+
+class SawWrong(AssertionError):
+    """A client was shown what no order of the requests explains."""
 
 
 class _Stopped(Exception):
@@ -60,6 +64,7 @@ class RegisterClients:
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
         self._away: set[str] = set()
+        self._open: dict[str, tuple[str, NbdClient]] = {}
         self._number = 0
         self._threads = [
             threading.Thread(target=self._run, args=(random.Random(seed * 1000 + i),), name=f"client {i}")
@@ -97,13 +102,34 @@ class RegisterClients:
     def check(self) -> None:
         """Raises `AssertionError` with what a client saw that is not allowed."""
         if self._failure is not None:
-            raise AssertionError(f"a client saw: {self._failure!r}") from self._failure
+            kind = SawWrong if isinstance(self._failure, Violation) else AssertionError
+            raise kind(f"a client saw: {self._failure!r}") from self._failure
 
     def another_session_serves(self) -> None:
         """What is unanswered has happened by now, or never will; an answer that comes later must tell of the former (B11)."""
         with self._lock:
             for register in self._registers:
                 register.session_over()
+
+    def move(self, path: str, stay: int = 0) -> None:
+        """The volume is served at another path now; but for `stay` clients all leave the old one.
+
+        Those go on asking an engine whose session is over, which must tell them nothing that is not so (S2).
+        """
+        with self._lock:
+            self.path = path
+            for register in self._registers:
+                register.session_over()
+            old = sorted(name for name, (where, _) in self._open.items() if where != path)
+            for name in old[stay:]:
+                self._open[name][1].cut()
+
+    def leave_old_paths(self) -> None:
+        """Those that stayed come over, too."""
+        with self._lock:
+            for where, client in self._open.values():
+                if where != self.path:
+                    client.cut()
 
     def told_late(self, answered: int) -> int:
         """Answers beyond `answered` from a session that is over: one a client at the most, decided before its end (B11)."""
@@ -191,27 +217,47 @@ class RegisterClients:
                 value = self._next()
                 data = struct.pack("<Q", value) * (slot.length // 8)
                 fua = kind == 2
-                self._write(number, value, lambda: client.write(slot.offset, data, fua=fua), "writes")
+                self._write(
+                    number, value, lambda: client.write(slot.offset, data, fua=fua), "writes", fua=fua
+                )
             case _:
                 self._read(client, number)
 
     def _flush(self, client: NbdClient) -> None:
+        op = self._next()
+        with self._lock:
+            for register in self._registers:
+                register.call_flush(op)
+        done = False
         try:
             client.flush()
+            done = True
         except NbdError as error:
             self._count(f"errors {error.errno}")
-        else:
+        finally:
+            with self._lock:
+                for register in self._registers:
+                    if done:
+                        register.flushed(op)
+                    else:
+                        register.over(op)
+        if done:
             self._count("flushes")
 
-    def _write(self, number: int, value: int, send: Callable[[], None], kind: str) -> None:
+    def _write(
+        self, number: int, value: int, send: Callable[[], None], kind: str, *, fua: bool = False
+    ) -> None:
         op, register = self._next(), self._registers[number]
         with self._lock:
-            register.call_write(op, value)
+            register.call_write(op, value, fua=fua)
         try:
             send()
         except NbdError as error:
             with self._lock:
-                register.over(op)
+                if error.errno == ENOSPC:
+                    register.refused(op)
+                else:
+                    register.over(op)
             self._count(f"errors {error.errno}")
         except (OSError, EOFError):
             self._cut(register, op)
@@ -248,9 +294,14 @@ class RegisterClients:
         """A connection that was negotiated: by then an engine serves. Raises when none does for too long."""
         began, name = time.monotonic(), threading.current_thread().name
         while True:
+            path = self.path
             try:
-                client = NbdClient(self.path, self._export, timeout_s=self._stall_s)
+                client = NbdClient(path, self._export, timeout_s=self._stall_s)
                 self._away.discard(name)
+                with self._lock:
+                    self._open[name] = path, client
+                    if path != self.path:
+                        client.cut()  # it moved while this one came in
                 return client
             except (OSError, EOFError) as error:
                 self._away.add(name)

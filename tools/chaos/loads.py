@@ -1,19 +1,21 @@
-"""The clients: fio behind QEMU's storage daemon on one volume, clients judged as registers on another.
+"""The clients: fio behind QEMU's storage daemon on one volume, clients judged as registers on others.
 
 QEMU's client sends again what was unanswered when an engine dies, so fio lives through every fault, as a virtual machine
 would. The others see each cut themselves.
 """
 
+import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
 from tests.support.foreign import Fio
+from tests.support.register_clients import SawWrong
 
-WRITES, WRITES_PER_S = 6144, 1500
-"""Of a round of fio: 24 MiB in four seconds, then all of it read as fast as it can."""
+WRITES, WRITES_PER_S = 4096, 500
+"""Of a round of fio: 16 MiB in eight seconds, then all of it read as fast as it can."""
 
 ROUND_S = 240.0
 """A round that takes longer than this with all its faults has stopped."""
@@ -66,7 +68,8 @@ class FioRounds:
     def check(self) -> None:
         """Raises `AssertionError` with what fio said."""
         if self._failure is not None:
-            raise AssertionError(f"round {self.rounds + 1} of fio: {self._failure}") from self._failure
+            kind = SawWrong if re.search(r"verify.*(bad|failed)", str(self._failure)) else AssertionError
+            raise kind(f"round {self.rounds + 1} of fio: {self._failure}") from self._failure
 
     def verify(self) -> int:
         """Read once more what the last round wrote; blocks. Call it when stopped."""
@@ -116,11 +119,18 @@ class Progress:
             load.check()
         return not self._behind()
 
-    def wait(self, bound_s: float) -> float:
-        """Wait until it is made; the seconds since this was made. Raises `AssertionError` after the bound."""
+    def wait(self, bound_s: float, meanwhile: Callable[[], None] = lambda: None) -> float:
+        """Wait until it is made; the seconds since this was made. Raises `AssertionError` after the bound.
+
+        `meanwhile` is done now and then, once it takes long.
+        """
+        again_s = 5.0
         while not self.made():
             took = time.monotonic() - self._began
             assert took < bound_s, f"no progress within {bound_s:g} s: {', '.join(self._behind())}"
+            if took > again_s:
+                meanwhile()
+                again_s += 5.0
             time.sleep(0.05)
         return time.monotonic() - self._began
 

@@ -1,14 +1,14 @@
 """Plays episodes against a cluster and checks after each that I/O goes on."""
 
 import contextlib
-import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from tests.support.cluster import Cluster
-from tools.chaos.faults import Episode, Fault, Kind, Role
+from tests.support.spaced import SpacedCluster
+from tools.chaos.consumer import Consumer
+from tools.chaos.faults import REQUESTS, Episode, Fault, Kind, Role
+from tools.chaos.inject import Injector
 from tools.chaos.loads import Load, Progress
 
 GOES_ON_S = 30.0
@@ -22,33 +22,39 @@ HEALS_S = 180.0
 PROGRESS = 20
 """So many requests are progress."""
 
-SENSITIVE = "fio"
-"""The volume whose engine is never asked to end, but killed: one that is asked closes its session in order and tells its
-clients so (NBD's ESHUTDOWN), which fio takes for a failed disk. The other volume's clients are asked to bear it."""
-
-SIGNALS = {Kind.KILL: signal.SIGKILL, Kind.RESTART: signal.SIGTERM}
+HARMLESS = frozenset({Kind.KILL, Kind.STOP, Kind.RESTART})
+"""Faults of programs: one of another volume's programs alone must not stop I/O for long, even while it lasts."""
 
 
 class Player:
     """Knows the volumes, their loads and where their engines run."""
 
     def __init__(
-        self, cluster: Cluster, loads: dict[str, Load], engines: dict[str, str], say: Callable[[str], None]
+        self,
+        cluster: SpacedCluster,
+        injector: Injector,
+        consumer: Consumer,
+        loads: dict[str, Load],
+        say: Callable[[str], None],
     ) -> None:
-        """`loads` by volume; `engines`: the node of each volume's engine."""
-        self.counts: Counter[str] = Counter()
+        """`loads` by volume."""
+        self.faults: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
+        self.missed = 0
+        self.heals = 0
         self.longest_s = 0.0
-        self._cluster, self._loads, self._engines, self._say = cluster, loads, engines, say
-        self._uids = {name: str(cluster.volume(name)["uid"]) for name in loads}
+        self._cluster, self._injector, self._consumer = cluster, injector, consumer
+        self._loads, self._say = loads, say
         self._healthy = True
 
     def play(self, episode: Episode) -> None:
         """Raises `AssertionError` when a client saw what it may not see, or nothing goes on."""
         began = time.monotonic()
-        alone = len(episode.faults) == 1 and self._healthy
+        alone = len(episode.faults) == 1 and self._healthy and episode.faults[0].kind in HARMLESS
         self._healthy = False
         during = self._inject(episode.faults, alone=alone)
-        took = Progress(tuple(self._loads.values()), PROGRESS).wait(COMES_BACK_S)
+        self._injector.requests_done()
+        took = self._progress(COMES_BACK_S)
         self.longest_s = max(self.longest_s, took, during or 0.0)
         what = " + ".join(map(str, episode.faults))
         self._say(
@@ -61,17 +67,29 @@ class Player:
             self.heal()
 
     def heal(self) -> None:
-        """Wait until every volume is attached and healthy."""
+        """Wait until every volume is attached and healthy, and I/O goes on."""
         try:
             took = self._cluster.wait(
                 lambda: all(self._state(name) == "attached healthy" for name in self._loads),
                 "all volumes are attached and healthy",
                 HEALS_S,
             )
+            self._progress(COMES_BACK_S)
         except AssertionError as error:
-            raise AssertionError(f"{self._explained()}: {error}") from error
+            raise type(error)(f"{error}\n{self._explained()}") from error
         self._healthy = True
+        self.heals += 1
         self._say(f"healthy after {took:.1f} s")
+
+    def _progress(self, bound_s: float) -> float:
+        progress = Progress(tuple(self._loads.values()), PROGRESS)
+        took = progress.wait(bound_s, meanwhile=self._let_go)
+        self.longest_s = max(self.longest_s, took)
+        return took
+
+    def _let_go(self) -> None:
+        with contextlib.suppress(AssertionError):  # no answer just now: it is asked again
+            self._consumer.let_go_of_broken()
 
     def _inject(self, faults: Sequence[Fault], *, alone: bool) -> float | None:
         """Have the faults happen and end. One `alone` may stop only the volumes whose engine it hits: how long others paused."""
@@ -81,8 +99,8 @@ class Player:
             for fault in faults:
                 _pass(time.monotonic() + fault.after_s, stops)
                 stop = every.enter_context(contextlib.ExitStack())
-                hit = self._hit(fault, stop)
-                self.counts[f"{fault.kind} {fault.role}" if hit else "nobody there"] += 1
+                hit = self._injector.hit(fault, stop)
+                self._count(fault, hit=hit)
                 stops.append((time.monotonic() + fault.for_s, stop))
             if alone:
                 others = [load for name, load in self._loads.items() if not self._stalls(faults[0], name)]
@@ -90,38 +108,18 @@ class Player:
             took = _pass(max(end for end, _ in stops), stops, during)
         return took if took is not None or during is None else during.wait(GOES_ON_S)
 
-    def _hit(self, fault: Fault, stop: contextlib.ExitStack) -> bool:
-        """Whether there was anybody to hit: a program may just be starting again. Closing `stop` ends a stop."""
-        if fault.kind is Kind.STOP:
-            return bool(stop.enter_context(self._cluster.stopped(lambda: self._victims(fault))))
-        victims = self._victims(fault)
-        engines = self._engines_of(SENSITIVE)
-        for pid in victims:
-            number = signal.SIGKILL if pid in engines else SIGNALS[fault.kind]
-            with contextlib.suppress(ProcessLookupError):  # it ended by itself, just now
-                os.kill(pid, number)
-        return bool(victims)
-
-    def _engines_of(self, volume: str) -> list[int]:
-        return self._cluster.pids(rf"shorthorn-engine .*{self._uids[volume]}\.")
-
-    def _victims(self, fault: Fault) -> list[int]:
-        match fault.role:
-            case Role.REPLICA:
-                return self._cluster.pids(rf"shorthorn-replica .*nodes/{fault.where}/")
-            case Role.ENGINE:
-                return self._engines_of(fault.where)
-            case Role.AGENT:
-                return self._cluster.pids(rf"shorthorn node .*--name {fault.where} ")
-            case Role.SERVER:
-                return self._cluster.pids("shorthorn server ")
-            case Role.NODE:
-                return self._cluster.of_node(fault.where)
+    def _count(self, fault: Fault, *, hit: bool) -> None:
+        if not hit:
+            self.missed += 1
+        elif fault.kind in REQUESTS:
+            self.requests[fault.name] += 1
+        else:
+            self.faults[fault.name] += 1
 
     def _stalls(self, fault: Fault, volume: str) -> bool:
         """Whether the fault hits the volume's own engine, without which nothing can go on."""
         return (fault.role is Role.ENGINE and fault.where == volume) or (
-            fault.role is Role.NODE and fault.where == self._engines[volume]
+            fault.role is Role.NODE and fault.where == self._consumer.where[volume]
         )
 
     def _state(self, name: str) -> str:

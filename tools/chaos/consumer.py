@@ -1,0 +1,86 @@
+"""Who holds the volumes: attaches them, moves them from node to node, and lets go of one that was opened as broken.
+
+Its clients follow it, or some stay for a while at an engine whose session is over, as a program does that was forgotten
+on a node that nobody reaches.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tests.support.nbd import socket_of
+from tests.support.register_clients import RegisterClients
+from tests.support.spaced import CallRefused, SpacedCluster
+
+HOLDER = "chaos"
+REQUEST_S = 120.0
+"""Bound on a request's effect while programs come and go: a detach may need a fence, an attach a grace time."""
+
+AGAIN = frozenset({409, 503})
+"""Refusals that may be over a moment later: not now, and no store."""
+
+
+class Consumer:
+    """Of all volumes."""
+
+    def __init__(self, cluster: SpacedCluster) -> None:
+        self.where: dict[str, str] = {}
+        self.clients: dict[str, RegisterClients] = {}
+        self._cluster = cluster
+
+    def attach(self, volume: str, node: str) -> str:
+        """The path of its socket, once it is served."""
+        self._ask("PUT", f"/v1/volumes/{volume}/attachments/{HOLDER}", {"node": node})
+        self._wait(lambda: self._is(volume, "attached"), f"{volume} is attached at {node}")
+        self.where[volume] = node
+        return socket_of(self._cluster.endpoint(volume))
+
+    def detach(self, volume: str) -> None:
+        """Once it is confirmed."""
+        self._ask("DELETE", f"/v1/volumes/{volume}/attachments/{HOLDER}")
+        self._wait(lambda: self._is(volume, "detached"), f"{volume} is detached")
+
+    def move(self, volume: str, node: str, stay: int = 0) -> None:
+        """To another node, with its clients; `stay` of them remain where they are."""
+        self.detach(volume)
+        self.clients[volume].move(self.attach(volume, node), stay)
+
+    def let_go_of_broken(self) -> None:
+        """A session that is broken serves nobody until its clients from before have let go (A2)."""
+        for volume in self.clients:
+            if self._cluster.volume(volume)["broken"]:
+                self.move(volume, self.where[volume])
+
+    def evict(self, node: str, cancel_after_s: float | None) -> bool:
+        """Empty a node, or cancel that half-way; it is in use again afterwards. Whether it became empty."""
+        self._ask("PUT", f"/v1/nodes/{node}/eviction")
+        done = False
+        try:
+            if cancel_after_s is None:
+                done = self._wait(
+                    lambda: self._cluster.node(node)["eviction"] in ("done", "blocked"), f"{node} is empty"
+                ) and (self._cluster.node(node)["eviction"] == "done")
+            else:
+                time.sleep(cancel_after_s)
+        finally:
+            self._ask("DELETE", f"/v1/nodes/{node}/eviction")
+        return done
+
+    def _is(self, volume: str, state: str) -> bool:
+        return bool(self._cluster.volume(volume)["state"] == state)
+
+    def _wait(self, condition: Callable[[], bool], what: str) -> bool:
+        self._cluster.wait(condition, what, REQUEST_S)
+        return True
+
+    def _ask(self, method: str, path: str, body: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - JSON
+        """Until the server has taken it: it may be away just now. Requests are idempotent."""
+        began = time.monotonic()
+        while True:
+            try:
+                return self._cluster.call(method, path, body)
+            except AssertionError as error:
+                for_good = isinstance(error, CallRefused) and error.status not in AGAIN
+                if for_good or time.monotonic() - began > REQUEST_S:
+                    raise
+            time.sleep(0.2)
