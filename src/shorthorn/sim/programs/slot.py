@@ -252,12 +252,12 @@ class Slot:
             # What is written while it lasts is not covered.
             self._loop.call_later(wait_s, self._synced, handle.sync())
         else:
-            drive.under_way(self._syncs, handle.sync)
+            drive.under_way((self, "sync"), handle.sync)
             self._loop.call_later(wait_s, self._sync_late, handle)
 
     def _sync_late(self, handle: SyncHandle) -> None:
         if not self.closed:
-            self._drive.done(self._syncs)
+            self._drive.done((self, "sync"))
             self._synced(handle.sync())
 
     def _synced(self, outcome: Outcome) -> None:
