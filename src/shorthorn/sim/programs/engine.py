@@ -117,7 +117,7 @@ class Session:
             Greeting(order.document.size, order.read_only),
             feed=self._feed,
             can_take=lambda: self._core.can_take,
-            changed=lambda: self._status.tell_now(),
+            changed=self._tell_status,
         )
         hello = lines.EngineHello(
             wire=lines.WIRE_VERSION, volume=order.volume, epoch=order.epoch, engine=engine, pid=process.pid
@@ -238,6 +238,9 @@ class Session:
             self._over.set_result(effect.clean)
 
     # What comes from outside.
+
+    def _tell_status(self) -> None:
+        self._status.tell_now()
 
     def _signalled(self) -> None:
         self._log.info("told to close by a signal")

@@ -7,7 +7,7 @@ Source: crates/shorthorn-replica (`main`, `start`, `program`, `listener`, `conne
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -40,6 +40,10 @@ HELLO_TIMEOUT_S: Final = 10.0
 """Who has not said hello by then is not one of us."""
 
 OPTIONS: Final = ("--disk", "--disk-uid", "--cluster", "--boot-id", "--agent")
+
+
+Message: TypeAlias = bytes | tuple[int, Request]
+"""A request as its peer sends it: in a frame, or as it is."""
 
 
 class _Hello(msgspec.Struct):
@@ -147,7 +151,7 @@ class Program:
         self._endpoints[conn] = endpoint
         endpoint.on_end = lambda why: self._gone(conn, why)
 
-        def first(message: Any) -> None:
+        def first(message: Message) -> None:
             timer.cancel()
             self._greet(conn, endpoint, *_decoded(message))
 
@@ -251,8 +255,8 @@ class Program:
                 self._log.warn("an order for an engine was ignored")
 
 
-def _decoded(message: Any) -> tuple[int, Request]:
-    """A request as its peer sent it: in a frame, or as it is."""
+def _decoded(message: Message) -> tuple[int, Request]:
+    """Tag and request."""
     if not isinstance(message, bytes):
         return message[0], message[1]
     decoded = Request.decode(message)
