@@ -10,9 +10,10 @@ from typing import Final
 
 from shorthorn.control.lease import LeaseTimes
 from shorthorn.core.lifecycle.state import explain
-from shorthorn.core.model.volume import Mode, Spec, Volume
+from shorthorn.core.model.volume import Mode, Replica, Spec, Volume
 from shorthorn.core.model.world import World
 from shorthorn.core.planning.planner import plan_volume
+from shorthorn.native._native import DiskError, ReplicaFiles
 from shorthorn.ports.store import Batch
 from shorthorn.sim.cluster.clients import Clients
 from shorthorn.sim.cluster.node import NodeHost
@@ -21,9 +22,11 @@ from shorthorn.sim.cluster.requests import PATIENCE_S, Office
 from shorthorn.sim.cluster.server import API, ServerHost
 from shorthorn.sim.cluster.shared_store import SharedStore
 from shorthorn.sim.cluster.truth import Truth
+from shorthorn.sim.judges.copies import Content
 from shorthorn.sim.machine.kernel import Kernel, NotReached
 from shorthorn.sim.machine.machine import Machine
 from shorthorn.sim.machine.network import Network
+from shorthorn.sim.programs.drive import FOLDER
 from shorthorn.sim.programs.surroundings import Surroundings
 
 REST_S: Final = 5.0
@@ -45,9 +48,11 @@ class Cluster:
         tell: Callable[[str, str], None] = lambda _who, _what: None,
         counted: Callable[[str, str], None] = lambda _what, _kind: None,
         programs_tell: Callable[[str], None] | None = None,
+        made: Callable[["Cluster"], object] = lambda _cluster: None,
     ) -> None:
-        """`store`: the folder of an SQLite store; None: in memory."""
+        """`store`: the folder of an SQLite store; None: in memory. `made` gets the cluster before anything runs in it."""
         self.kernel = Kernel(seed)
+        made(self)
         self.network = Network(self.kernel)
         self.around = Surroundings(self.kernel, self.network, told=programs_tell)
         self.ids = SimIds(self.kernel.chance("ids"))
@@ -176,6 +181,14 @@ class Cluster:
     def volume(self, name: str) -> Volume | None:
         """A volume by the record, now."""
         return self.truth.records.named(name)
+
+    def content(self, volume: Volume, replica: Replica) -> Content | None:
+        """A replica's content as it is on its disk, whoever serves it. None: there is none to be read now."""
+        host = self.nodes[replica.node]
+        try:
+            return ReplicaFiles.open(host.drive.sim, f"{FOLDER}/{replica.id}", boot=host.machine.boot_id)
+        except DiskError:
+            return None
 
     def explain(self, volume: Volume) -> str:
         """State, health and reasons of a volume, and what its plan waits for, in the system's own words."""

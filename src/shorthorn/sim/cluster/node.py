@@ -26,6 +26,8 @@ from shorthorn.sim.programs.surroundings import Log, Surroundings
 FOLDER: Final = PurePosixPath("/node")
 DISK: Final = PurePosixPath("/disk")
 
+AGAIN_NS: Final = 1_000_000_000
+
 
 class NodeHost:
     """A node's machine. `servers`: addresses at which its agent looks for a server."""
@@ -62,6 +64,12 @@ class NodeHost:
         """Start the agent; nothing happens while one runs, or without power."""
         if self.machine.powered and (self.agent is None or self.agent.ended):
             self.agent = self.machine.spawn("agent", self._main, parent=1)
+            self.agent.when_ended(self._ended)
+
+    def _ended(self, agent: Process) -> None:
+        """One that ends by itself is started again, as a supervisor would; one that was killed, by who killed it."""
+        if agent.exit_code is not None and agent.exit_code >= 0:
+            self.machine.kernel.after(AGAIN_NS, lambda _: self.start_agent(), None)
 
     def engines(self) -> list[Process]:
         """The engines' processes that live here, the oldest first."""

@@ -1,0 +1,53 @@
+"""Judges every copy of every settled volume at rest: each holds, block by block, what a read may show (S3, S5, S6)."""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from shorthorn.core.model.volume import Replica, Volume
+from shorthorn.sim.judges.histories import BLOCK, Histories
+from shorthorn.sim.judges.registers import Violation
+
+
+class Content(Protocol):
+    """Reads a replica's durable content, past everything else."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """As it is on the disk."""
+        ...
+
+    def marks(self) -> list[tuple[int, int]]:
+        """Dirty regions."""
+        ...
+
+
+def judge_copies(
+    volumes: Iterable[Volume], histories: Histories, content: Callable[[Volume, Replica], Content | None]
+) -> int:
+    """Raises `Violation`. How many blocks were read; copies that can't be read now (None) are left out."""
+    count = 0
+    for volume in volumes:
+        if not volume.settled or volume.session is not None or volume.deleting:
+            continue
+        blocks = [b for b in histories.blocks(volume.uid) if (b + 1) * BLOCK <= volume.size]
+        copies = [(r, files) for r in volume.in_sync if (files := content(volume, r)) is not None]
+        for replica, files in copies:
+            if files.marks():
+                raise Violation(f"S3: {volume.name} is settled, and {replica.id} on {replica.node} has marks")
+        for block in blocks:
+            contents = []
+            for replica, files in copies:
+                try:
+                    data = files.read(block * BLOCK, BLOCK)
+                except Exception as error:  # noqa: BLE001 - a bad block of one copy: it is repaired when it is read
+                    if type(error).__name__ != "CorruptError":
+                        raise
+                    continue
+                count += 1
+                contents.append((replica, data))
+                histories.judge_copy(
+                    volume.uid, f"{replica.id} of {volume.name} on {replica.node}", block, data
+                )
+            if len({data for _, data in contents}) > 1:
+                places = ", ".join(replica.node for replica, _ in contents)
+                raise Violation(f"S3: copies of settled {volume.name} differ in block {block}: {places}")
+    return count
