@@ -136,7 +136,7 @@ class Endpoint:
         message, size = self._inbox.popleft()
         self.other.out.unsent -= size
         if type(message) is _End:
-            self._hear_end()
+            self._hear_end(message)
             return None
         return message
 
@@ -191,15 +191,16 @@ class Endpoint:
         if self.closed:
             return
         if type(message) is _End:
-            self._hear_end()
+            self._hear_end(message)
             if self._on_end is not None:
                 self._on_end(message.why)
         elif self._on_message is not None:
             self._on_message(message)
 
-    def _hear_end(self) -> None:
+    def _hear_end(self, end: _End) -> None:
         self.closed = True
-        self.out.shut()
+        if end is not BROKEN:  # else the other side's end is still under way
+            self.out.shut()
         self.process.belongings.pop(self, None)
 
     def _shut(self) -> bool:
@@ -218,7 +219,7 @@ class Way:
     """One direction of a connection: messages in order, each with its own delay."""
 
     __slots__ = (
-        "_free_ns", "_kernel", "_last_ns", "_random", "_stalled_ns", "_target", "_vanished",
+        "_free_ns", "_kernel", "_last_ns", "_random", "_stalled_ns", "_target", "_vanished", "broken",
         "down", "held", "route", "unsent",
     )  # fmt: skip
 
@@ -226,6 +227,8 @@ class Way:
         self.unsent = 0
         self.down = False
         """Nothing passes any more."""
+        self.broken = False
+        """Nothing passes any more but an end: what comes after something lost must not arrive."""
         self.held: deque[tuple[Any, int]] | None = None if route.cut_ns is None else deque()
         """What arrives while the route is cut, and until it is sent again; None: nothing stands still."""
         self.route = route
@@ -267,7 +270,7 @@ class Way:
         self.route.ways.pop(self, None)
 
     def _arrive(self, item: tuple[Any, int]) -> None:
-        if self.down:
+        if self.down or (self.broken and type(item[0]) is not _End):
             return
         if self.held is not None:
             self.held.append(item)
@@ -305,6 +308,7 @@ class Way:
     def break_off(self) -> None:
         """Break the connection: what is under way is lost, and each side hears of it in its own time, if it can."""
         for way in (self, self._target.out):
+            way.broken = True
             way.held = None if way.route.cut_ns is None else deque()
             way.send_past(BROKEN)
 
