@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from tests.support.cluster import lives
 from tests.support.namespaces import Namespaces
 from tests.support.spaced import SERVER, SpacedCluster, empty, fill
 from tools.chaos.consumer import Consumer
@@ -15,6 +16,9 @@ from tools.chaos.faults import ALL, Fault, Kind, Role
 SENSITIVE = "fio"
 """The volume whose engine is never asked to end, but killed: one that is asked closes its session in order and tells its
 clients so (NBD's ESHUTDOWN), which fio takes for a failed disk. The other volumes' clients are asked to bear it."""
+
+ENDS_S = 60.0
+"""Bound on the end of a program that was asked to end: it may stand still by another fault meanwhile."""
 
 STAYERS = 2
 STAY_S = 3.0
@@ -80,6 +84,10 @@ class Injector:
             number = signal.SIGTERM if fault.kind is Kind.RESTART and pid not in engines else signal.SIGKILL
             with contextlib.suppress(ProcessLookupError):  # it ended by itself, just now
                 os.kill(pid, number)
+        if fault.role in (Role.AGENT, Role.SERVER, Role.NODE):
+            self._cluster.wait(
+                lambda: not any(map(lives, victims)), f"what was ended has ended: {fault}", ENDS_S
+            )
         return bool(victims)
 
     def _darken(self, host: str, ends: contextlib.ExitStack) -> None:
