@@ -325,3 +325,16 @@ def test_messages_wait_until_somebody_takes_them_and_keep_their_order() -> None:
         world.kernel.run_for(1)
         world.ends(world.n1.spawn("p", main))
     assert heard == [0, 1, 2, 3, 4, "closed by the other side"]
+
+
+def test_what_stood_still_in_a_cut_is_lost_with_the_power_of_its_sender() -> None:
+    for seed in range(10):
+        with World(seed) as world:
+            pair = world.pair()
+            world.network.cut("n1", "n2")
+            pair.near.send("never")
+            world.kernel.run_for(1)
+            world.n1.power_off()
+            world.network.join("n1", "n2")
+            world.kernel.run_for(FOR_SURE_S)
+            assert pair.far_heard == []

@@ -407,3 +407,45 @@ def test_power_loss_ends_all_and_a_boot_begins_anew() -> None:
         assert world.n1.read().machine_id == before.machine_id
         assert world.n1.read().boot_id != before.boot_id
         assert world.n1.spawn("q", for_ever).pid > process.pid
+
+
+def test_a_loss_of_power_takes_all_at_once_also_who_waits_for_another() -> None:
+    deeds: list[str] = []
+
+    async def main(process: Process) -> None:
+        await process.wait(first)
+        deeds.append(f"saw {first.exit_code}")
+
+    with World() as world:
+        first = world.n1.spawn("first", for_ever)
+        second = world.n1.spawn("second", main)
+        world.kernel.run_for(1)
+        world.n1.power_off()
+        world.kernel.run_for(1)
+        assert second.exit_code == -9
+        assert deeds == []
+        world.n1.power_on()
+        first = world.n1.spawn("first", for_ever)
+        second = world.n1.spawn("second", main)
+        world.kernel.run_for(1)
+        first.kill()
+        assert deeds == []
+        assert world.ends(second) == 0
+        assert deeds == ["saw -9"]
+        assert first.exit_code == -9
+
+
+def test_the_end_of_the_world_is_no_turn_for_anybody() -> None:
+    deeds: list[str] = []
+
+    async def main(process: Process) -> None:
+        await MachineProcesses(process).watch(first.pid).ended()
+        deeds.append("saw")
+
+    world = World()
+    first = world.n1.spawn("first", for_ever)
+    world.n1.spawn("second", main)
+    world.kernel.run_for(1)
+    first.when_ended(lambda _: deeds.append("told"))
+    world.kernel.close()
+    assert deeds == []

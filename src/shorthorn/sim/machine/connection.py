@@ -73,6 +73,8 @@ class Endpoint:
         self.other: Endpoint
         self.gone = False
         """Its process has ended: nobody takes anything."""
+        self.powerless = False
+        """And what stood in the buffers of its machine is lost too."""
         self.established: Callable[[], object] | None = None
         """For the network: what waits for the answer to a connect."""
         self._on_message: Callable[[Any], object] | None = None
@@ -146,6 +148,7 @@ class Endpoint:
         """The process has ended. Without power nobody is told; else its machine closes for it."""
         was_open = not self.closed
         self.gone = self.closed = True
+        self.powerless = not heard
         self._inbox.clear()
         if heard and was_open:
             route = self.out.route
@@ -299,6 +302,8 @@ class Way:
         """The cut is over: what stood still comes late, or the connection breaks."""
         if not self.held:
             self.held = None
+        elif self._target.other.powerless:
+            self.shut()  # nobody is there who could send it again
         elif self._random() < BREAKS_AFTER_CUT:
             self.break_off()
         else:
@@ -321,6 +326,9 @@ class Way:
     def _pour(self, cuts: int) -> None:
         if self.held is None or cuts != self.route.cuts:
             return  # cut again meanwhile: the next release decides
+        if self._target.other.powerless:
+            self.shut()
+            return
         held, self.held = self.held, None
         self._stalled_ns = -1
         for item in held:

@@ -53,8 +53,10 @@ class Kernel:
         self._crashes: list[tuple[str, BaseException | None]] = []
         self._witnesses: list[Callable[[], Iterable[str]]] = []
         self._closers: list[Callable[[], None]] = []
+        self.closed = False
+        """Whether this world has ended."""
+        self._serial = 0
         self._running = False
-        self._closed = False
         _open_kernels.add(self)
 
     def __enter__(self) -> Self:
@@ -85,6 +87,11 @@ class Kernel:
             # Random makes its state of a string by SHA-512, not by hash().
             stream = self._streams[name] = Random(f"{self.seed}/{name}")  # noqa: S311 - repeatable on purpose
         return stream
+
+    def serial(self) -> int:
+        """1, 2, 3 … for whatever needs a number of its own."""
+        self._serial += 1
+        return self._serial
 
     # ---- what happened
 
@@ -180,7 +187,7 @@ class Kernel:
     @contextmanager
     def _as_the_world(self) -> Iterator[None]:
         """Whatever this thread was to asyncio and to the collector of garbage before, it is again afterwards."""
-        if self._running or self._closed:
+        if self._running or self.closed:
             raise RuntimeError("the kernel runs already" if self._running else "the kernel is closed")
         self._running = True
         loop, hooks, collecting = asyncio._get_running_loop(), sys.get_asyncgen_hooks(), gc.isenabled()
@@ -203,9 +210,9 @@ class Kernel:
 
     def close(self) -> None:
         """The end of the world: no process runs again, and no `finally` of one can act on anything. Idempotent."""
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         self._heap.clear()
         for closer in self._closers:
             closer()

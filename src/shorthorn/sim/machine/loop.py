@@ -67,7 +67,10 @@ class Task(asyncio.Task[Any]):
 
 
 class ProcessLoop(asyncio.AbstractEventLoop):
-    """The loop of one process. `wake` asks for a turn; `report` takes what asyncio calls an unhandled exception."""
+    """The loop of one process. `wake` asks for a turn; `report` takes what asyncio calls an unhandled exception.
+
+    Tasks are numbered from `first`, which should be far from that of others: asyncio keeps all in one set.
+    """
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         chance: Random,
         wake: Callable[[], None],
         report: Callable[[dict[str, Any]], None],
+        first: int,
     ) -> None:
         self.ready: deque[asyncio.Handle] = deque()
         self.handlers: dict[int, Handle] = {}
@@ -88,7 +92,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         self._handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
         self._timers: list[tuple[int, int, TimerHandle]] = []
         self._cancelled = 0
-        self._numbers = 0
+        self._first = self._numbers = first
 
     # ---- for the process
 
@@ -197,7 +201,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         self._numbers = number = self._numbers + 1
         task = Task.__new__(Task)
         task.number = number  # before asyncio puts it into its set
-        task.__init__(coro, loop=self, name=name or f"task-{number}", context=context)  # type: ignore[misc]
+        task.__init__(coro, loop=self, name=name or f"task-{number - self._first}", context=context)  # type: ignore[misc]
         if self.gone:
             task._log_destroy_pending = False
         return task

@@ -82,7 +82,8 @@ class Machine:
     def process_ended(self, process: Process) -> None:
         """For the process."""
         del self._processes[process.pid]
-        self._dead.append(process)
+        if process.leaves_tasks:
+            self._dead.append(process)
 
     # ---- power and clocks
 

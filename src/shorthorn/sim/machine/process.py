@@ -36,6 +36,10 @@ START_NS: Final = 500_000
 """The least time from spawn to main; up to twice as much more, by chance."""
 
 SIGNAL_NS: Final = 20_000
+"""From a signal to its effect, and from an end to who waits for it."""
+
+TASKS_APART: Final = 1_000_003
+"""Between the numbers of two processes' first tasks."""
 
 CLOSES_MAX: Final = 1000
 """A coroutine that goes on waiting when it is closed at the end of the world is closed again so many times."""
@@ -86,7 +90,11 @@ class Process:
         self.belongings: dict[Belonging, None] = {}
         """What is lost with it."""
         self.loop = ProcessLoop(  # type: ignore[abstract]  # what is missing raises NotImplementedError
-            machine.clock, self.kernel.chance("processes"), self._wake, self._report
+            machine.clock,
+            self.kernel.chance("processes"),
+            self._wake,
+            self._report,
+            self.kernel.serial() * TASKS_APART,
         )
         self._context: Context = copy_context()
         self._ready = self.loop.ready
@@ -149,10 +157,15 @@ class Process:
         """For code of this process: wait for the end of another process of this machine; its exit code."""
         if other.exit_code is None:
             future = self.loop.create_future()
-            other.when_ended(lambda _: self.deliver(_resolve, future))
+            other.when_ended(lambda _: self.kernel.after(SIGNAL_NS, _resolve, future))
             await future
         assert other.exit_code is not None
         return other.exit_code
+
+    @property
+    def leaves_tasks(self) -> bool:
+        """Whether it was killed in the middle of something, which must stay as it is."""
+        return bool(self._dead_tasks)
 
     # ---- having turns
 
@@ -331,7 +344,7 @@ class Process:
         self.belongings.clear()
         self.machine.process_ended(self)
         watchers, self._when_ended = self._when_ended, []
-        for watcher in watchers:
+        for watcher in watchers if not self.kernel.closed else ():
             watcher(self)
 
     def _keep_tasks(self) -> None:

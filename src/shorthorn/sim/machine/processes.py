@@ -11,7 +11,7 @@ from signal import Signals
 
 from shorthorn.errors import ShorthornError
 from shorthorn.sim.machine.files import ProcessFiles
-from shorthorn.sim.machine.process import Process
+from shorthorn.sim.machine.process import SIGNAL_NS, Process
 
 
 class WatchedProcess:
@@ -22,7 +22,7 @@ class WatchedProcess:
         self.how = ""
         self._watcher = watcher
         self._process: Process | None = process
-        self._ended = asyncio.Event()
+        self._ended = asyncio.Event()  # set by the kernel's side: who waits has a turn then
         process.when_ended(self._tell)
 
     @property
@@ -45,7 +45,7 @@ class WatchedProcess:
 
     def _tell(self, process: Process) -> None:
         if self._process is not None:
-            self._watcher.deliver(self._see_end, process)
+            process.kernel.after(SIGNAL_NS, self._see_end, process)
 
     def _see_end(self, process: Process) -> None:
         if self._process is not None:
