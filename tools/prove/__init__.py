@@ -1,0 +1,1 @@
+"""Runs every proof at length and writes what came of it down: `make prove`."""
