@@ -86,6 +86,11 @@ impl Sealer {
         &self.targets[replica.index()]
     }
 
+    /// How many there are: those of the order, and who came later.
+    pub fn count(&self) -> usize {
+        self.targets.len()
+    }
+
     /// All targets for which a condition holds.
     pub fn targets(&self, holds: impl Fn(&Target) -> bool) -> ReplicaSet {
         let indexed = self.targets.iter().enumerate();

@@ -38,6 +38,7 @@ impl Engine {
     fn handle(&mut self, now_ns: u64, event: &Bound<'_, PyAny>) -> PyResult<Vec<Py<PyAny>>> {
         let given = events::to_engine(event, self.targets)?;
         self.core.handle(Nanos(now_ns), given, &mut self.out);
+        self.targets = self.core.target_count();
         let py = event.py();
         self.out
             .drain(..)

@@ -335,6 +335,11 @@ impl Engine {
         self.sealer.target(replica)
     }
 
+    /// How many targets there are: those of the order, and those that came with later addresses.
+    pub fn target_count(&self) -> usize {
+        self.sealer.count()
+    }
+
     /// A new request to these replicas.
     fn call(
         &mut self,
