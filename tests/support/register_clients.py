@@ -84,6 +84,10 @@ class RegisterClients:
 
     def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: object) -> None:
         self._stopping.set()
+        if kind is not None:
+            with self._lock:
+                for _, client in self._open.values():
+                    client.cut()  # who waits for an answer would wait long
         for thread in self._threads:
             thread.join()
         if kind is None:
