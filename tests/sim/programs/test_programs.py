@@ -82,10 +82,11 @@ def test_a_killed_engine_breaks_its_clients_and_the_next_session_reads_what_was_
         device = await Device.open(of, rig.network, "/v1.sock")
         await device.write(0, block(3))
         await device.flush()
-        with pytest.raises(Gone):
+        try:
             while True:
                 await device.write(REGION, block(4))
-        ends.append(device.gone)
+        except Gone:
+            ends.append(device.gone)
         return 0
 
     client = rig.nodes[0].machine.spawn("client", main)
@@ -278,3 +279,27 @@ def test_a_size_is_what_clients_are_greeted_with(rig: Rig) -> None:
         return device.size
 
     assert rig.go(0, size) == SIZE
+
+
+def test_an_idle_engine_notices_that_a_node_is_gone_without_a_word(rig: Rig) -> None:
+    rig.serve(0)
+    rig.nodes[2].machine.power_off()
+    rig.until(lambda: rig.record.in_sync() == [0, 1], bound_s=70)
+
+
+def test_an_idle_replica_notices_that_its_engine_is_gone_without_a_word(rig: Rig) -> None:
+    rig.serve(0)
+    rig.kernel.run_for(2)
+    assert rig.nodes[1].held["r1"].open
+    rig.nodes[0].machine.power_off()
+    rig.until(lambda: not rig.nodes[1].held["r1"].open, bound_s=120)
+
+
+def test_whoever_stands_still_keeps_its_connections(rig: Rig) -> None:
+    process = rig.serve(0)
+    process.pause()
+    rig.kernel.run_for(200)
+    assert rig.nodes[1].held["r1"].open
+    process.resume()
+    rig.go(0, written(1))
+    assert rig.record.in_sync() == [0, 1, 2]

@@ -5,7 +5,7 @@ anew after the next hello. Source: crates/shorthorn-engine/src/agent_link.rs, cr
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -21,27 +21,26 @@ _to_program: msgspec.json.Decoder[lines.ToProgram] = msgspec.json.Decoder(lines.
 _encode: Final = msgspec.json.Encoder().encode
 
 
+class Owner(NamedTuple):
+    """Whom a link tells: that it stands, what came, that it has ended."""
+
+    up: Callable[[], object]
+    taken: Callable[[lines.ToProgram], object]
+    down: Callable[[], object]
+
+
 class AgentLink:
-    """The link, standing or not. `up`, `taken` and `down` are called as it comes, brings a line, goes."""
+    """The link, standing or not."""
 
     def __init__(
-        self,
-        process: Process,
-        around: Surroundings,
-        log: Log,
-        path: str,
-        hello: lines.Hello,
-        *,
-        up: Callable[[], object],
-        taken: Callable[[lines.ToProgram], object],
-        down: Callable[[], object] = lambda: None,
+        self, process: Process, around: Surroundings, log: Log, path: str, hello: lines.Hello, owner: Owner
     ) -> None:
         self._process = process
         self._network = around.network
         self._log = log
         self._address = f"{process.machine.name}/{path}"
         self._hello = _encode(hello) + b"\n"
-        self._up, self._taken, self._down = up, taken, down
+        self._up, self._taken, self._down = owner
         self._endpoint: Endpoint | None = None
         self._pause_s = PAUSE_FIRST_S
         self._missed = False

@@ -17,9 +17,10 @@ from shorthorn.native._native import EngineEvent
 from shorthorn.sim.machine.files import ProcessFiles
 from shorthorn.sim.machine.kernel import NS
 from shorthorn.sim.machine.process import Process
-from shorthorn.sim.programs.agent_link import AgentLink
+from shorthorn.sim.programs.agent_link import AgentLink, Owner
 from shorthorn.sim.programs.device import Greeting
 from shorthorn.sim.programs.door import Door
+from shorthorn.sim.programs.keepalive import Patience
 from shorthorn.sim.programs.peers import Peers
 from shorthorn.sim.programs.start import (
     START_FAILED,
@@ -38,6 +39,12 @@ UNCLEAN: Final = 3
 
 DIAL_LIMIT_S: Final = 3.0
 """A dial that takes longer has failed; the core tries again."""
+
+UNSENT_PATIENCE: Final = 6
+"""So many times the silence that the core bears with may pass until a connection ends by itself: the core decides first."""
+
+KEEPALIVE_S: Final = (10.0, 5.0)
+"""An idle connection is asked after so long, then so often."""
 
 WAKE_SLACK_NS: Final = 1000
 """A timer comes so much late: more than a float of seconds is wrong by, so that it never comes early, again and again."""
@@ -94,6 +101,10 @@ def _start(
         raise StartError(f"order {path}: {error}") from error
 
 
+def _patience(order: lines.SessionOrder) -> Patience:
+    return Patience(*KEEPALIVE_S, limit_s=UNSENT_PATIENCE * order.silence_ms / 1000)
+
+
 class Session:
     """A session with all its connections."""
 
@@ -109,7 +120,9 @@ class Session:
         self._wake: asyncio.TimerHandle | None = None
         self._unreachable: dict[int, str] = {}
         self._over: asyncio.Future[bool] = process.loop.create_future()
-        self._peers = Peers(process, around, dial_limit_s=DIAL_LIMIT_S, feed=self._feed_news)
+        self._peers = Peers(
+            process, around, dial_limit_s=DIAL_LIMIT_S, patience=_patience(order), feed=self._feed_news
+        )
         self._door = Door(
             process,
             around,
@@ -122,9 +135,8 @@ class Session:
         hello = lines.EngineHello(
             wire=lines.WIRE_VERSION, volume=order.volume, epoch=order.epoch, engine=engine, pid=process.pid
         )
-        self._agent = AgentLink(
-            process, around, log, order.agent, hello, up=self._agent_connected, taken=self._take_line
-        )
+        owner = Owner(up=self._agent_connected, taken=self._take_line, down=lambda: None)
+        self._agent = AgentLink(process, around, log, order.agent, hello, owner)
         self._status = StatusReport(
             process.loop,
             is_up=lambda: self._agent.is_up,

@@ -11,7 +11,7 @@ import msgspec
 
 from shorthorn.links import program_lines as lines
 from shorthorn.native._native import Reply, Request
-from shorthorn.sim.programs.reports import Reports
+from shorthorn.sim.programs.reports import SLACK_S, Reports
 from shorthorn.sim.programs.slot import FENCE_PREFIX, Fenced, Outbox, Slot
 from shorthorn.sim.programs.store import OrderError, Store
 from shorthorn.sim.programs.surroundings import Log
@@ -77,7 +77,7 @@ class Fences:
         slot = self._store.find(order.replica)
         since_s = await self._seal(slot, order)
         left_s = since_s + order.wait_ms / 1000 - self._loop.time()
-        while left_s > 0:
+        while left_s > SLACK_S:
             await asyncio.sleep(left_s)
             left_s = since_s + order.wait_ms / 1000 - self._loop.time()
         if not slot.is_sealed(order.epoch, order.attempt, _name(order)):

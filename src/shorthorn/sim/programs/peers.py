@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 from shorthorn.native._native import Connected, Disconnected, Replied, Reply, Request, Unreachable
 from shorthorn.sim.machine.network import Endpoint
 from shorthorn.sim.machine.process import Process
+from shorthorn.sim.programs.keepalive import KeepAlive, Patience
 from shorthorn.sim.programs.surroundings import Surroundings
 
 FRAME_BYTES: Final = 64
@@ -33,12 +34,19 @@ class Peers:
     """All of them, by the machine's index. `feed` gets the events."""
 
     def __init__(
-        self, process: Process, around: Surroundings, *, dial_limit_s: float, feed: Callable[[News], object]
+        self,
+        process: Process,
+        around: Surroundings,
+        *,
+        dial_limit_s: float,
+        patience: Patience,
+        feed: Callable[[News], object],
     ) -> None:
         self._process = process
         self._network = around.network
         self._coded = around.coded
         self._dial_limit_s = dial_limit_s
+        self._patience = patience
         self._feed = feed
         self._peers: dict[int, Peer] = {}
 
@@ -93,6 +101,7 @@ class Peers:
         self._feed(Connected(replica))
         if peer.endpoint is found:
             found.on_end = lambda why: self._ended(replica, found, why)
+            KeepAlive(self._network, found, self._patience, found.on_end)
             found.on_message = (
                 self._coded_taker(replica, found) if self._coded else self._taker(replica, found)
             )

@@ -16,9 +16,10 @@ from shorthorn.native._native import DiskError, Reply, Request
 from shorthorn.sim.machine.files import ProcessFiles
 from shorthorn.sim.machine.network import Endpoint
 from shorthorn.sim.machine.process import Process
-from shorthorn.sim.programs.agent_link import AgentLink
+from shorthorn.sim.programs.agent_link import AgentLink, Owner
 from shorthorn.sim.programs.drive import FOLDER, Drive
 from shorthorn.sim.programs.fences import FenceError, Fences
+from shorthorn.sim.programs.keepalive import KeepAlive
 from shorthorn.sim.programs.peers import FRAME_BYTES
 from shorthorn.sim.programs.reports import Reports
 from shorthorn.sim.programs.slot import Outbox
@@ -33,7 +34,7 @@ from shorthorn.sim.programs.start import (
 )
 from shorthorn.sim.programs.store import OrderError, Settings, Store
 from shorthorn.sim.programs.surroundings import Log, Surroundings
-from shorthorn.sim.programs.tasks import Tasks
+from shorthorn.sim.programs.tasks import PATIENCE, Tasks
 
 STOPPED: Final = 0
 HELLO_TIMEOUT_S: Final = 10.0
@@ -104,16 +105,12 @@ class Program:
         hello = lines.ReplicaHello(
             wire=lines.WIRE_VERSION, disk=settings.disk_uid, address=address, pid=process.pid
         )
-        self._agent = AgentLink(
-            process,
-            around,
-            log,
-            settings.agent,
-            hello,
+        owner = Owner(
             up=self._reports.link_up,
             taken=lambda order: self._orders.put_nowait((self._reports.link, order)),
             down=self._reports.link_down,
         )
+        self._agent = AgentLink(process, around, log, settings.agent, hello, owner)
         self._reports.say = self._agent.say
         on_sigterm(process, lambda: self._end("SIGTERM"))
         log.info("serving", disk=settings.disk_uid, address=address, replicas=len(self._store.held()))
@@ -189,6 +186,7 @@ class Program:
             slot.leave(conn)
 
         endpoint.on_end = gone
+        KeepAlive(self._around.network, endpoint, PATIENCE, gone)
         if self._around.coded:
             endpoint.on_message = lambda message: slot.ask(conn, *_decoded(message))
         else:

@@ -16,6 +16,8 @@ LIST_GAP_S: Final = 0.5
 TASK_GAP_S: Final = 0.25
 """Between two reports of tasks under way."""
 
+SLACK_S: Final = 1e-6
+
 OVER_MAX: Final = 64
 """Tasks that are over and remembered."""
 
@@ -110,7 +112,8 @@ class Reports:
         self._armed = False
         if not self._up:
             return
-        now, later = self._loop.time(), []
+        # A float of seconds may be a hair below the time that a timer was set for.
+        now, later = self._loop.time() + SLACK_S, []
         for task in sorted(self._news):
             if not isinstance(self._tasks[task].state, lines.TaskRunning):
                 self._tell(task)

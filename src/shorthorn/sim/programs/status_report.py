@@ -15,6 +15,9 @@ from shorthorn.native._native import Status
 PROGRESS_GAP_S: Final = 0.25
 """Between two reports that differ in the progress of resyncs only."""
 
+SLACK_S: Final = 1e-6
+"""A float of seconds may be a hair below the time that a timer was set for."""
+
 _resyncs: msgspec.json.Decoder[tuple[lines.Resync, ...]] = msgspec.json.Decoder(tuple[lines.Resync, ...])
 
 
@@ -73,7 +76,7 @@ class StatusReport:
         self._armed = False
         if self._status is None or not self._is_up():
             return
-        if not self._changed and self._loop.time() < self._told_at + PROGRESS_GAP_S:
+        if not self._changed and self._loop.time() + SLACK_S < self._told_at + PROGRESS_GAP_S:
             self._look()
             return
         self._changed = self._progressed = False

@@ -16,11 +16,15 @@ from shorthorn.native._native import CopierEvent
 from shorthorn.sim.machine.kernel import NS
 from shorthorn.sim.machine.process import Process
 from shorthorn.sim.programs.engine import WAKE_SLACK_NS
+from shorthorn.sim.programs.keepalive import Patience
 from shorthorn.sim.programs.peers import Peers
 from shorthorn.sim.programs.reports import Progress, Reports, TaskState
 from shorthorn.sim.programs.surroundings import Log, Surroundings
 
 DIAL_LIMIT_S: Final = 5.0
+
+PATIENCE: Final = Patience(idle_s=60.0, again_s=20.0, limit_s=80.0)
+"""Of replica programs, on both sides of a copier's connection."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -87,7 +91,7 @@ class Runner:
         self._reports = reports
         engine = f"copier-{around.chance('engine ids').getrandbits(64):016x}"
         self._copier = native.Copier(_encode(order), engine)
-        self._peers = Peers(process, around, dial_limit_s=DIAL_LIMIT_S, feed=self.feed)
+        self._peers = Peers(process, around, dial_limit_s=DIAL_LIMIT_S, patience=PATIENCE, feed=self.feed)
         self._wake: asyncio.TimerHandle | None = None
         self._progress = Progress(0, order.document.size, lines.TaskRunning())
         reports.task(self._task, self._progress)
