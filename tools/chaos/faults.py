@@ -60,7 +60,7 @@ EARLY_S = (0.2, 2.0)
 DECK = (
     *[None] * 8,
     *[Kind.CUT] * 2, Kind.ONE_WAY, Kind.LOSSY, Kind.SLOW, Kind.FULL,
-    Kind.POWER, Kind.EVICT, Kind.EVICT_CANCELLED, Kind.MOVE, Kind.MOVE, Kind.FENCE,
+    Kind.POWER, Kind.EVICT, Kind.EVICT_CANCELLED, Kind.MOVE, Kind.MOVE, Kind.FENCE, Kind.FENCE,
 )  # fmt: skip
 """What an episode begins with; None: a program is hit."""
 
