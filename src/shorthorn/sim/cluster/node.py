@@ -7,6 +7,7 @@ from typing import Final
 from shorthorn.agent import Agent, AgentOptions, DiskOption, Outside, Programs
 from shorthorn.core.model.ids import NodeName
 from shorthorn.errors import ShorthornError
+from shorthorn.native._native import DiskError
 from shorthorn.ports.ids import Ids
 from shorthorn.sim.cluster.outside import (
     ENGINE,
@@ -20,6 +21,7 @@ from shorthorn.sim.cluster.outside import (
 from shorthorn.sim.machine.files import ProcessFiles
 from shorthorn.sim.machine.machine import Machine, Program
 from shorthorn.sim.machine.process import Main, Process
+from shorthorn.sim.programs.drive import FOLDER as REPLICAS
 from shorthorn.sim.programs.drive import Drive
 from shorthorn.sim.programs.surroundings import Log, Surroundings
 
@@ -78,6 +80,13 @@ class NodeHost:
     def replica_programs(self) -> list[Process]:
         """The replica programs that live here."""
         return [process for process in self.machine.processes() if process.name == "replica"]
+
+    def folders(self) -> list[str]:
+        """The replica folders on its disk, by name."""
+        try:
+            return self.drive.sim.replicas(REPLICAS)
+        except DiskError:
+            return []
 
     async def _main(self, process: Process) -> int:
         outside = Outside(

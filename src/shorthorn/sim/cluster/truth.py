@@ -39,7 +39,7 @@ class Truth:
         before, after = step.before, step.after
         if after is None:
             if before is not None:
-                self.histories.gone(before.uid)
+                self._deleted(before)
             return
         if before is None:
             return
@@ -67,6 +67,15 @@ class Truth:
                 if volume == uid and epoch in (None, of):
                     found.append((name, of, process.paused))
         return found
+
+    def _deleted(self, volume: Volume) -> None:
+        """L6 as it is: no disk anywhere has a folder of it."""
+        self.histories.gone(volume.uid)
+        mine = set(self.records.replicas_of(volume.uid))
+        for name, node in self._nodes.items():
+            left = [folder for folder in node.folders() if folder in mine]
+            if left:
+                raise Violation(f"L6: {volume.name} is gone from the record, {left[0]} is still on {name}")
 
     def _opened(self, volume: Volume, lines: tuple[JournalLine, ...]) -> None:
         assert volume.session is not None

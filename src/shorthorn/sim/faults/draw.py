@@ -17,6 +17,9 @@ SETTLE_S: Final = 40.0
 TROUBLE_S: Final = 2500.0
 """Of each hour; then calm."""
 
+WORK_END_S: Final = 3290.0
+"""Until then of each hour consumers come and go; then all let go."""
+
 VOLUMES_MAX: Final = 4
 IO_S: Final = (20.0, 60.0)
 """One stretch of a client's work."""
@@ -45,8 +48,8 @@ class Draw:
             steps += self._faults(hour, begin + SETTLE_S, begin + TROUBLE_S)
             steps += self._people(hour, begin + SETTLE_S, begin + TROUBLE_S)
             for volume in self.volumes:
-                steps += self._consumer(volume, hour, begin + 15.0, begin + HOUR_S - 60.0)
-                steps += self._work(volume, hour, begin + 15.0, begin + HOUR_S - 60.0)
+                steps += self._consumer(volume, hour, begin + 15.0, begin + WORK_END_S)
+                steps += self._work(volume, hour, begin + 15.0, begin + WORK_END_S)
         steps.sort(key=lambda step: step.at_s)
         calm = tuple(hour * HOUR_S + TROUBLE_S for hour in range(self.hours))
         return Schedule(shape=self.shape, steps=tuple(steps), calm_s=calm)

@@ -104,6 +104,10 @@ class Records:
         found = [v for v in self.volumes.values() if v.name == name]
         return min(found, key=lambda v: v.deleting, default=None)
 
+    def replicas_of(self, uid: VolumeUid) -> list[str]:
+        """The ids of every replica that a volume ever had."""
+        return [replica for replica, of in self._replicas.items() if of == uid]
+
     def _volume(self, key: str, revision: int, value: bytes | None, lines: list[JournalLine]) -> Step:
         uid = VolumeUid(VOLUMES.name(key))
         before = self.volumes.get(uid)
@@ -113,7 +117,7 @@ class Records:
         if value is None:
             del self.volumes[uid]
             self._gone.add(uid)
-            if before is not None and (before.replicas or before.tombstones):
+            if before is not None and (before.replicas or len(before.tombstones) > 1):
                 raise Violation(f"L6: {before.name} is gone from the record, its folders may not be")
             return Step(before, None, mine)
         if uid in self._gone:
