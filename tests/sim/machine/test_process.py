@@ -1,6 +1,7 @@
 """Processes: time, turns, signals, and every way to end."""
 
 import asyncio
+import math
 import signal
 from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
@@ -30,6 +31,26 @@ def test_sleep_follows_the_machine_s_clock(ppm: int, true_s: float) -> None:
         world.n1.set_clock_rate(ppm)
         world.ends(world.n1.spawn("p", main))
     assert took[0] == pytest.approx(true_s, abs=0.001)
+
+
+def test_a_timer_that_is_due_finds_its_time_come() -> None:
+    """Else whoever waits for the rest of a time, and looks, waits again, for ever within one moment."""
+    early: list[float] = []
+
+    async def main(process: Process) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(200):
+            await asyncio.sleep(0.37)
+            when = math.nextafter(loop.time(), math.inf)
+            due = loop.create_future()
+            loop.call_at(when, due.set_result, None)
+            await due
+            if loop.time() < when:
+                early.append(when)
+
+    with World() as world:
+        world.ends(world.n1.spawn("p", main), bound_s=100)
+    assert early == []
 
 
 def test_a_change_of_the_rate_moves_timers_that_wait() -> None:

@@ -171,7 +171,10 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         if not self.gone:
             timers = self._timers
             self._numbers += 1
-            entry = (math.ceil(when * NS), self._numbers, handle)
+            due_ns = math.ceil(when * NS)
+            if due_ns / NS < when:  # rounded down: `time` must not show less than `when` once it is due
+                due_ns += 1
+            entry = (due_ns, self._numbers, handle)
             heappush(timers, entry)
             handle._scheduled = True
             if timers[0] is entry:
