@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.nbd import BLOCK, NbdClient
 from tests.support.programs import program
-from tests.support.register_clients import RegisterClients, slots
+from tests.support.register_clients import RegisterClients, SawWrong, slots
 
 
 @contextmanager
@@ -106,3 +106,38 @@ def test_they_tell_when_nothing_goes_on(tmp_path: Path) -> None:
         with pytest.raises(AssertionError, match="did not go on"):
             clients.goes_on(timeout_s=0.5)
         server.kill()
+
+
+def _moved(folder: Path, *, stay: int, ask: bool) -> None:
+    """The old server goes on with a copy of its own, as an engine would that heard of no fence."""
+    old, new = folder / "old", folder / "new"
+    (folder / "a").write_bytes(bytes(2**20))
+    with serving(old, "file", str(folder / "a")), RegisterClients(str(old), "", slots()) as clients:
+        clients.goes_on(200)
+        clients.move(str(folder / "nowhere"), stay=0)
+        clients.all_cut()
+        (folder / "b").write_bytes((folder / "a").read_bytes())
+        with serving(new, "file", str(folder / "b")):
+            if stay:
+                clients.move(str(old))
+                clients.goes_on(50)
+            clients.move(str(new), stay=stay)
+            clients.goes_on(400)
+            if ask:
+                clients.ask_old(str(old), 5)
+            clients.leave_old_paths()
+            clients.goes_on(100)
+
+
+def test_they_move_all_together(tmp_path: Path) -> None:
+    _moved(tmp_path, stay=0, ask=False)
+
+
+def test_they_tell_of_an_old_server_that_shows_what_was_overwritten(tmp_path: Path) -> None:
+    with pytest.raises(SawWrong, match="allowed are"):
+        _moved(tmp_path, stay=0, ask=True)
+
+
+def test_those_that_stay_tell_of_it_too(tmp_path: Path) -> None:
+    with pytest.raises(SawWrong, match="allowed are"):
+        _moved(tmp_path, stay=2, ask=False)

@@ -21,8 +21,9 @@ ENDS_S = 60.0
 """Bound on the end of a program that was asked to end: it may stand still by another fault meanwhile."""
 
 STAYERS = 2
-STAY_S = 3.0
-"""So long clients ask the old engine after its session is over; and so long again once it hears of that."""
+STAY_S, ASK_S = 2.0, 1.0
+"""So long clients stay at the old engine after its session is over, and so long again once it hears of that; in between every
+range is read there."""
 
 
 class Injector:
@@ -138,10 +139,12 @@ class Injector:
         new = fault.other if fault.other != old else next(n for n in self._cluster.names if n != old)
         links = [pair for other in self._others(old) for pair in ((old, other), (other, old))]
         clients = self._consumer.clients[volume]
+        left = clients.path
         with self._network.cut(links):
             time.sleep(fault.for_s)
             self._consumer.move(volume, new, stay=STAYERS)
             time.sleep(STAY_S)
+            clients.ask_old(left, ASK_S)
         time.sleep(STAY_S)
         clients.leave_old_paths()
 
