@@ -96,11 +96,15 @@ measure: packages build   ## the figures of README.md: fio against a volume and 
 # ---- tests
 
 .PHONY: test
-test: packages test-rust test-python   ## everything that runs
+test: packages test-rust test-proofs test-python   ## everything that runs
 
 .PHONY: test-rust
 test-rust: build
 	@tools/steps.sh "rust tests" cargo test --quiet --release --locked --workspace --exclude shorthorn-py
+
+.PHONY: test-proofs
+test-proofs: build   # the long ones are `make prove`
+	@tools/steps.sh "explorer, quick" $(BIN)/shorthorn explore --quick
 
 .PHONY: test-python
 test-python: build build-mutants wheel
