@@ -290,6 +290,9 @@ def test_a_folder_is_gone_only_by_a_list_newer_than_every_answer() -> None:
     assert seen(gone, awaited=frozenset({("list",)})) == ()
     assert seen(gone, awaited=frozenset({("create", "r-1")})) == ()
     assert seen(gone, awaited=frozenset({("create", "r-2")})) == ("r-1",)
+    # Its program has let go of it and tells so, but has not deleted it yet: a loss of power now brings it back.
+    assert seen(gone, awaited=frozenset({("delete", "r-1", "0", "9")})) == ()
+    assert seen(gone, awaited=frozenset({("delete", "r-2", "0", "9")})) == ("r-1",)
 
 
 def test_only_damage_that_was_reported_is_damage() -> None:

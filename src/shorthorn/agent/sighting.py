@@ -1,6 +1,6 @@
 """What the agent tells the server: everything that it has seen, from what runs and what is ordered. Pure."""
 
-from shorthorn.agent.reconcile import create_told, engine_of
+from shorthorn.agent.reconcile import engine_of
 from shorthorn.agent.running import LIST, DiskRuns, EngineRuns, Running, TaskRuns
 from shorthorn.core.model.ids import Attempt, Epoch, Membership, ReplicaId, VolumeUid
 from shorthorn.core.model.order import CloseEngine, DeleteReplica, NodeOrders, RunEngine, RunTask
@@ -46,11 +46,13 @@ def _disk(orders: NodeOrders | None, disk: DiskRuns) -> DiskSighting:
 def _gone(orders: NodeOrders | None, disk: DiskRuns) -> tuple[ReplicaId, ...]:
     """Replicas of the delete orders that are not there and can't come any more.
 
-    The list is newer than every answer, and no order to make one is unanswered.
+    The list is newer than every answer, and no order to make or delete one is unanswered: a program lets go of a
+    replica before its folder is deleted.
     """
     if orders is None or disk.held is None or LIST in disk.awaited:
         return ()
     there = {held.replica for held in disk.held}
+    there |= {told[1] for told in disk.awaited if told[0] in {"create", "delete"}}
     return tuple(
         sorted(
             order.replica
@@ -58,7 +60,6 @@ def _gone(orders: NodeOrders | None, disk: DiskRuns) -> tuple[ReplicaId, ...]:
             if isinstance(order, DeleteReplica)
             and order.disk == disk.uid
             and order.replica not in there
-            and create_told(order.replica) not in disk.awaited
         )
     )
 
