@@ -18,7 +18,7 @@ SENSITIVE = "fio"
 clients so (NBD's ESHUTDOWN), which fio takes for a failed disk. The other volumes' clients are asked to bear it."""
 
 ENDS_S = 60.0
-"""Bound on the end of a program that was asked to end: it may stand still by another fault meanwhile."""
+"""Bound on the end of an agent or a server that was asked to end."""
 
 STAYERS = 2
 STAY_S, ASK_S = 2.0, 1.0
@@ -79,17 +79,21 @@ class Injector:
         if fault.role in (Role.AGENT, Role.SERVER, Role.NODE):
             ends.callback(self._cluster.revive)
             self._darken(fault.where or SERVER, ends)
-        victims = self._victims(fault)
+        victims, own = self._victims(fault), self._started_here(fault)
         engines = self.engines_of(SENSITIVE)
         for pid in victims:
             number = signal.SIGTERM if fault.kind is Kind.RESTART and pid not in engines else signal.SIGKILL
             with contextlib.suppress(ProcessLookupError):  # it ended by itself, just now
                 os.kill(pid, number)
-        if fault.role in (Role.AGENT, Role.SERVER, Role.NODE):
-            self._cluster.wait(
-                lambda: not any(map(lives, victims)), f"what was ended has ended: {fault}", ENDS_S
-            )
+                os.kill(pid, signal.SIGCONT)  # it may stand still by another fault, and not hear SIGTERM
+        self._cluster.wait(lambda: not any(map(lives, own)), f"it has ended: {fault}", ENDS_S)
         return bool(victims)
+
+    def _started_here(self, fault: Fault) -> list[int]:
+        """Agent or server: what we start again, once it has ended."""
+        if fault.role is Role.SERVER:
+            return self._cluster.server()
+        return self._cluster.agent(fault.where) if fault.role in (Role.AGENT, Role.NODE) else []
 
     def _darken(self, host: str, ends: contextlib.ExitStack) -> None:
         if host not in self._cluster.dark:
