@@ -149,7 +149,7 @@ def test_a_node_that_is_heard_is_not_declared_dead_without_force(server: Server,
     sight(server, "d1")
     before = journal_end(server)
     one_line(
-        cli("node", "declare-dead", "d1", "--why", "gone"), "d1 is reachable (heard 0.", "cordon and evict"
+        cli("node", "declare-dead", "d1", "--why", "gone"), "d1 is reachable (heard ", "cordon and evict"
     )
     assert journal_end(server) == before
     done = cli("node", "declare-dead", "d1", "--why", "scrapped", "--who", "ada", "--force")
@@ -161,6 +161,7 @@ def test_a_node_that_is_heard_is_not_declared_dead_without_force(server: Server,
     assert cli("node", "declare-dead", "d1", "--why", "scrapped").returncode == 0, "idempotent, forced or not"
     assert journal_end(server) == again
     assert "declared dead by ada: scrapped" in cli("node", "show", "d1").stdout
+    sight(server, "d1")  # the commands before may have taken longer than a node may be silent
     assert "d1: reachable, not schedulable" in cli("node", "show", "d1").stdout
     line = next(line for line in cli("node", "list").stdout.splitlines() if line.startswith("d1 "))
     assert line.split()[1:4] == ["dead", "(scrapped)", "no"], "nothing new is placed there"
