@@ -36,7 +36,7 @@ REST_S: Final = 5.0
 class Cluster:
     """See the module. `tell` gets what people may read: who, what. `counted` hears of what clients were told."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a cluster is made of, each with its default
         self,
         seed: int,
         *,
@@ -182,7 +182,7 @@ class Cluster:
         """A volume by the record, now."""
         return self.truth.records.named(name)
 
-    def content(self, volume: Volume, replica: Replica) -> Content | None:
+    def content(self, replica: Replica) -> Content | None:
         """A replica's content as it is on its disk, whoever serves it. None: there is none to be read now."""
         host = self.nodes[replica.node]
         try:
@@ -219,7 +219,7 @@ class Cluster:
         plan = leader.control.loop.plan
         busy = any(v.tasks or v.tombstones for v in self.truth.records.volumes.values())
         moving = any(
-            v.session is not None and v.session.phase != "open" or v.attachments and v.session is None
+            (v.session is not None and v.session.phase != "open") or (v.attachments and v.session is None)
             for v in self.truth.records.volumes.values()
         )
         return not plan.intents and not busy and not moving

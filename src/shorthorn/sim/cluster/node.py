@@ -14,8 +14,8 @@ from shorthorn.sim.cluster.outside import (
     PROGRAMS,
     REPLICA,
     Servers,
-    SimProgram,
     SimProcesses,
+    SimProgram,
     SimSocket,
 )
 from shorthorn.sim.machine.files import ProcessFiles
@@ -57,7 +57,7 @@ class NodeHost:
             programs=Programs(engine=(ENGINE,), replica=(REPLICA,)),
             disks=(DiskOption(name="d1", path=DISK, size=disk_bytes),),
             labels=labels,
-            listen="0.0.0.0:0",  # noqa: S104 - of a simulated machine
+            listen="0.0.0.0:0",
         )
         for path, (_, program) in PROGRAMS.items():
             machine.programs[path] = program_of(program, around, around.log(machine.name, path))

@@ -1,6 +1,6 @@
 """A server process: the control plane that ships over the shared store, answering agents, people and consumers."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 from shorthorn.control.agent_calls import AgentCalls
@@ -19,6 +19,7 @@ from shorthorn.sim.machine.process import Process
 
 API: Final = "api"
 WHO: Final = "a person"
+AWAY: Final = "it is away"
 
 
 class ServerHost:
@@ -98,25 +99,18 @@ def _requests(requests: Requests) -> dict[str, Handler]:
     async def delete(name: str) -> object:
         return await volumes.delete(VolumeName(name))
 
+    verbs: dict[str, Callable[[NodeName], Awaitable[object]]] = {
+        "cordon": nodes.cordon,
+        "uncordon": nodes.uncordon,
+        "evict": nodes.evict,
+        "cancel-evict": nodes.cancel_evict,
+        "declare-dead": lambda name: nodes.declare_dead(name, WHO, AWAY),
+        "declare-dead-by-force": lambda name: nodes.declare_dead(name, WHO, AWAY, force=True),
+        "withdraw-death": lambda name: nodes.withdraw_death(name, WHO),
+    }
+
     async def node(verb: str, name: str) -> object:
-        known = NodeName(name)
-        match verb:
-            case "cordon":
-                return await nodes.cordon(known)
-            case "uncordon":
-                return await nodes.uncordon(known)
-            case "evict":
-                return await nodes.evict(known)
-            case "cancel-evict":
-                return await nodes.cancel_evict(known)
-            case "declare-dead":
-                return await nodes.declare_dead(known, WHO, "it is away")
-            case "declare-dead-by-force":
-                return await nodes.declare_dead(known, WHO, "it is away", force=True)
-            case "withdraw-death":
-                return await nodes.withdraw_death(known, WHO)
-            case _:
-                raise AssertionError(f"nobody asks {verb} of a node")
+        return await verbs[verb](NodeName(name))
 
     async def setting(name: str, value: float | None) -> object:
         return await requests.change_setting(name, value)

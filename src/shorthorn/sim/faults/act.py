@@ -288,8 +288,33 @@ class Actor:
 
 
 FAULTS: Final = frozenset(
-    """kill-engine kill-replica kill-agent kill-control pause-engine pause-replica pause-agent pause-control lead power cut
-    cut-one-way isolate reset slow-link fill slow-disk stall-disk fail-sync fail-write writeback rot clock-rate clock-jump
-    declare-dead lose-commits""".split()
+    [
+        "kill-engine",
+        "kill-replica",
+        "kill-agent",
+        "kill-control",
+        "pause-engine",
+        "pause-replica",
+        "pause-agent",
+        "pause-control",
+        "lead",
+        "power",
+        "cut",
+        "cut-one-way",
+        "isolate",
+        "reset",
+        "slow-link",
+        "fill",
+        "slow-disk",
+        "stall-disk",
+        "fail-sync",
+        "fail-write",
+        "writeback",
+        "rot",
+        "clock-rate",
+        "clock-jump",
+        "declare-dead",
+        "lose-commits",
+    ]
 )
 """What counts as a fault."""

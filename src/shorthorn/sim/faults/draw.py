@@ -230,7 +230,7 @@ def _death(draw: Draw, chance: Random, at: float) -> Iterator[Step]:
     )
 
 
-def _store(draw: Draw, chance: Random, at: float) -> Iterator[Step]:
+def _store(_draw: Draw, chance: Random, at: float) -> Iterator[Step]:
     yield Step(at_s=at, do="lose-commits", of=("store",), for_s=_time(chance, long=30.0))
 
 

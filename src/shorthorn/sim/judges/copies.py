@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from shorthorn.core.model.volume import Replica, Volume
+from shorthorn.native._native import CorruptError
 from shorthorn.sim.judges.histories import BLOCK, Histories
 from shorthorn.sim.judges.registers import Violation
 
@@ -21,7 +22,7 @@ class Content(Protocol):
 
 
 def judge_copies(
-    volumes: Iterable[Volume], histories: Histories, content: Callable[[Volume, Replica], Content | None]
+    volumes: Iterable[Volume], histories: Histories, content: Callable[[Replica], Content | None]
 ) -> int:
     """Raises `Violation`. How many blocks were read; copies that can't be read now (None) are left out."""
     count = 0
@@ -29,7 +30,7 @@ def judge_copies(
         if not volume.settled or volume.session is not None or volume.deleting:
             continue
         blocks = [b for b in histories.blocks(volume.uid) if (b + 1) * BLOCK <= volume.size]
-        copies = [(r, files) for r in volume.in_sync if (files := content(volume, r)) is not None]
+        copies = [(r, files) for r in volume.in_sync if (files := content(r)) is not None]
         for replica, files in copies:
             if files.marks():
                 raise Violation(f"S3: {volume.name} is settled, and {replica.id} on {replica.node} has marks")
@@ -38,10 +39,8 @@ def judge_copies(
             for replica, files in copies:
                 try:
                     data = files.read(block * BLOCK, BLOCK)
-                except Exception as error:  # noqa: BLE001 - a bad block of one copy: it is repaired when it is read
-                    if type(error).__name__ != "CorruptError":
-                        raise
-                    continue
+                except CorruptError:
+                    continue  # a bad block of one copy is repaired when it is read
                 count += 1
                 contents.append((replica, data))
                 histories.judge_copy(

@@ -102,7 +102,7 @@ class Run:
         def tell(who: str, what: str) -> None:
             story.note(made[0].kernel.now_s if made else 0.0, who, what)
 
-        cluster = Cluster(
+        return Cluster(
             shape.seed,
             nodes=shape.nodes,
             disk_bytes=shape.disk_bytes,
@@ -114,7 +114,6 @@ class Run:
             programs_tell=self.programs_tell,
             made=made.append,
         )
-        return cluster
 
 
 class _Hours:
