@@ -33,6 +33,7 @@ class Story:
         self.answered = dict.fromkeys(OFFSETS, 0)
         self.flushed = dict.fromkeys(OFFSETS, 0)
         self.value = 0
+        self.wrong = ""
 
     def tell(self, sessions: int = 4) -> str:
         """Sessions that end badly, one after the other. The digest of the run. Raises `WrongError`."""
@@ -54,7 +55,9 @@ class Story:
             rig.end_session()
             return
         rig.go(at, self.judge)
-        if engine.ended:
+        if self.wrong:
+            raise WrongError(self.wrong)
+        if not engine.machine.process(engine.pid):
             rig.end_session()
             return
         client = rig.nodes[at].machine.spawn("writer", self.write)
@@ -131,11 +134,9 @@ class Story:
             found = int.from_bytes(data[:8], "little")
             whole = data == content(found)
             if not (self.answered[offset] <= found <= self.sent[offset] and whole):
-                raise WrongError(
+                self.wrong = (
                     f"block at {offset}: {found}{'' if whole else ', torn'}; answered {self.answered[offset]},"
                     f" flushed {self.flushed[offset]}, sent {self.sent[offset]}"
                 )
-            # Read twice: what was read once is not taken back.
-            self.answered[offset] = found
-            if not self.rig.record.broken:
-                self.sent[offset] = max(found, self.sent[offset])
+            # What was read once is not taken back, and nothing newer can come any more.
+            self.answered[offset] = self.sent[offset] = found

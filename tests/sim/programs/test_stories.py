@@ -30,7 +30,7 @@ def apart(*seeds: int, **environment: str) -> list[str]:
     return ran.stdout.splitlines()
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(12))
 def test_clients_read_only_what_can_be(seed: int) -> None:
     Story(seed).tell()
 
@@ -42,7 +42,7 @@ def test_a_seed_repeats_under_another_hash_seed() -> None:
 
 
 @pytest.mark.skipif(not MUTANTS.is_file(), reason="no build with mutants: make build-mutants")
-@pytest.mark.parametrize("rule", ["RULES"])
+@pytest.mark.parametrize("rule", ["no-equalise", "any-source"])
 def test_without_a_rule_a_client_reads_what_can_not_be(rule: str) -> None:
-    told = apart(*range(40), SHORTHORN_NATIVE=str(MUTANTS), SHORTHORN_MUTANT=rule)
+    told = apart(*range(16), SHORTHORN_NATIVE=str(MUTANTS), SHORTHORN_MUTANT=rule)
     assert any(" wrong " in line for line in told)
