@@ -105,6 +105,9 @@ test-rust: build
 .PHONY: test-proofs
 test-proofs: build   # the long ones are `make prove`
 	@tools/steps.sh "explorer, quick" $(BIN)/shorthorn explore --quick
+	@tools/steps.sh "simulator, fixed seeds" $(BIN)/shorthorn sim --seeds 1-12 --jobs 2
+	@tools/steps.sh "simulator, SQLite" $(BIN)/shorthorn sim --seeds 1-2 --store sqlite --jobs 2
+	@first=$$((1000 + RANDOM)); tools/steps.sh "simulator, fresh seeds" $(BIN)/shorthorn sim --seeds $$first-$$((first + 11)) --jobs 2
 
 .PHONY: test-python
 test-python: build build-mutants wheel

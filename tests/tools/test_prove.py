@@ -83,20 +83,37 @@ def said(monkeypatch: pytest.MonkeyPatch, code: int, out: str) -> None:
     monkeypatch.setattr(steps, "_run", lambda _say, _command: (code, out, 1.0))
 
 
+def sim_says(hours: int, verdict: str = "ok") -> str:
+    lines = [
+        f"seed {i}: 1/1 h, 14 faults, 6652 I/Os, 6.0 CPU s, c5f8: {verdict}" for i in range(1, hours + 1)
+    ]
+    return (
+        "\n".join([*lines, f"{hours} runs, {hours} virtual hours that count, {6 * hours} CPU seconds"]) + "\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("code", "out", "ok"),
     [
-        (0, '{"hours_counted": 200}', True),
-        (0, 'seed 1 …\n{"hours_counted": 200}\n', True),
-        (0, '{"hours_counted": 199}', False),
-        (1, '{"hours_counted": 500}', False),
+        (0, sim_says(100), True),
+        (0, sim_says(99), False),
+        (1, sim_says(100), False),
+        (0, sim_says(100, "FAILED at 00:10:00.000: a read shows 1"), False),
     ],
 )
-def test_too_few_hours_are_a_failure(
+def test_too_few_hours_or_a_failed_seed_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, code: int, out: str, *, ok: bool
 ) -> None:
     said(monkeypatch, code, out)
-    assert steps.sim(print).ok is ok
+    result = steps.sim(print)
+    assert result.ok is ok
+    assert result.figures["memory"]["ios"] == 6652 * result.figures["memory"]["seeds"]
+
+
+def test_a_simulator_that_ended_early_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    said(monkeypatch, 0, sim_says(100).replace("100 runs", "101 runs"))
+    with pytest.raises(steps.NothingSaid):
+        steps.sim(print)
 
 
 def test_a_world_left_unsearched_or_none_at_all_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,11 +22,19 @@ Say = Callable[[str], None]
 HOURS_MIN = 200
 """Virtual cluster hours that count."""
 
-SIM_SEEDS = "1-50"
+SIM_SEEDS, SQLITE_SEEDS = "1-210", "1-10"
+"""A virtual hour each."""
+
 CHAOS_SEEDS = (1, 2, 3)
 MUTANT_SEEDS = (11, 12, 13)
 PLANTED = "ack-before-removal"
 STEP_S = 3 * 3600.0
+
+
+_SEED = re.compile(
+    r"seed (?P<seed>\d+): (?P<hours_counted>\d+)/\d+ h, (?P<faults>\d+) faults, (?P<ios>\d+) I/Os, "
+    r"(?P<cpu_s>[\d.]+) CPU s, \w+: (?P<said>.*)"
+)
 
 
 class NothingSaid(Exception):
@@ -44,10 +52,19 @@ def explorer_deep(say: Say) -> Result:
 
 
 def sim(say: Say) -> Result:
-    """Seeds, until enough virtual hours count."""
-    done, said, seconds = _shorthorn(say, ["sim", "--seeds", SIM_SEEDS])
-    enough = said.get("hours_counted", 0) >= HOURS_MIN
-    return Result(done and enough, seconds, f"shorthorn sim --seeds {SIM_SEEDS}", said)
+    """Seeds, until enough virtual hours count; some of them with one server over a real SQLite file."""
+    memory, sqlite = (
+        ["sim", "--seeds", SIM_SEEDS, "--jobs", "2"],
+        ["sim", "--seeds", SQLITE_SEEDS, "--store", "sqlite"],
+    )
+    done, figures, seconds = True, dict[str, Any](), 0.0
+    for name, arguments in (("memory", memory), ("sqlite", sqlite)):
+        code, out, took = _run(say, [sys.executable, "-m", "shorthorn", *arguments])
+        figures[name] = _seeds(out)
+        done, seconds = done and code == 0 and not figures[name]["failed"], seconds + took
+    hours = sum(each["hours_counted"] for each in figures.values())
+    figures["hours_counted"] = hours
+    return Result(done and hours >= HOURS_MIN, seconds, f"shorthorn {' '.join(memory)}", figures)
 
 
 def scenarios(say: Say) -> Result:
@@ -138,6 +155,22 @@ def _run(say: Say, command: Sequence[str]) -> tuple[int, str, float]:
         check=False,
     )
     return done.returncode, done.stdout, time.monotonic() - began
+
+
+def _seeds(text: str) -> dict[str, Any]:
+    """What `shorthorn sim --seeds` says of each, summed up. Raises `NothingSaid` when it does not end as it should."""
+    lines = [match for line in text.splitlines() if (match := _SEED.fullmatch(line))]
+    if not lines or not re.search(rf"^{len(lines)} runs, ", text, re.MULTILINE):
+        raise NothingSaid(f"{len(lines)} seeds in: …{text[-500:]!r}")
+    sums = {
+        name: sum(float(match[name]) for match in lines)
+        for name in ("hours_counted", "faults", "ios", "cpu_s")
+    }
+    return {
+        "seeds": len(lines),
+        **{name: round(value) for name, value in sums.items()},
+        "failed": [int(match["seed"]) for match in lines if match["said"] != "ok"],
+    }
 
 
 def _last_json(text: str) -> dict[str, Any]:
