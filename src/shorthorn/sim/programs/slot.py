@@ -136,6 +136,8 @@ class Slot:
         self._urgent.clear()
         self._requests.clear()
         self._syncs.clear()
+        self._drive.done(self)
+        self._drive.done((self, "sync"))
         self._tell_idle()
 
     async def idle(self) -> None:
