@@ -55,13 +55,17 @@ def bounds(settings: Settings, pause_s: float = 60.0) -> Mapping[Rule, float]:
 
 
 def undone(world: World, served: Callable[[Volume], bool]) -> Iterator[Undone]:
-    """What is left to do, in a world in which every node runs. `served`: whether the session serves, by the truth."""
+    """What is left to do, in a world in which every node runs. `served`: whether the session serves, by the truth.
+
+    A broken session waits for its consumers to let go (A2), also with its resyncs: that is nobody's to bound.
+    """
     for volume in world.volumes.values():
         if volume.deleting:
             yield Undone(Rule.DELETED, volume.name, "is deleted and not gone")
             continue
         yield from _held(volume, served)
-        yield from _redundant(world, volume)
+        if not any(a.stale for a in volume.attachments):
+            yield from _redundant(world, volume)
     for node in world.nodes.values():
         if node.evicting:
             yield from _evicted(world, node)
