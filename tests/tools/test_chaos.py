@@ -102,7 +102,12 @@ def test_a_fault_is_told_in_words() -> None:
 
 
 def outcome(**fields: object) -> Outcome:
-    figures = {"events": {}, "fio": {"rounds": 1, "written": 2, "verified": 3}, "clients": {"writes": 50_000}}
+    figures = {
+        "events": {},
+        "fio": {"rounds": 1, "written": 2, "verified": 3},
+        "clients": {"writes": 50_000},
+        "evictions": {},
+    }
     whole = Outcome(1.0, {"kill -9 engine": 60, "cut link": 40}, {}, 30, 50_000, 5, 2.0, figures)
     return whole._replace(**fields)  # type: ignore[arg-type]
 

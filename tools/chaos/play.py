@@ -19,6 +19,9 @@ COMES_BACK_S = 120.0
 60 s (L8), starts are backed off, opens have a grace time."""
 
 HEALS_S = 180.0
+CHECK_S = 20
+"""So long something that is under way may look like a difference."""
+
 PROGRESS = 20
 """So many requests are progress."""
 
@@ -67,7 +70,7 @@ class Player:
             self.heal()
 
     def heal(self) -> None:
-        """Wait until every volume is attached and healthy, and I/O goes on."""
+        """Wait until every volume is attached and healthy, I/O goes on, and what runs is what is recorded."""
         try:
             took = self._cluster.wait(
                 lambda: all(self._state(name) == "attached healthy" for name in self._loads),
@@ -75,6 +78,8 @@ class Player:
                 HEALS_S,
             )
             self._progress(COMES_BACK_S)
+            findings = self._cluster.get(f"/v1/check?wait_s={CHECK_S}")["findings"]
+            assert not findings, f"what runs is not what is recorded: {findings}"
         except AssertionError as error:
             raise type(error)(f"{error}\n{self._explained()}") from error
         self._healthy = True

@@ -192,6 +192,7 @@ class _Run:
                     "written": self._rounds.written,
                     "verified": self._rounds.verified,
                 },
+                "evictions": dict(sorted(self._consumer.evictions.items())),
                 "nobody there": self._player.missed,
             },
             wrong=wrong,
@@ -257,7 +258,8 @@ def summary(outcome: Outcome) -> str:
     kinds = ("session_started", "replica_lost", "replica_synced", "fence_held", "replica_placed")
     lines = [
         f"{sum(outcome.faults.values())} faults: {counted(outcome.faults)}",
-        f"requests: {counted(outcome.requests)}; {outcome.heals} times healthy again",
+        f"requests: {counted(outcome.requests)}; nodes {counted(outcome.figures['evictions'])}",
+        f"{outcome.heals} times healthy again, each time what ran was what is recorded",
         f"{outcome.sessions} sessions; events: {counted({k: events[k] for k in kinds if events.get(k)})}",
         f"{outcome.writes} acknowledged writes of judged clients: {counted(outcome.figures['clients'])}",
         f"fio: {fio['rounds']} rounds, {fio['written']} blocks written, {fio['verified']} verified",
