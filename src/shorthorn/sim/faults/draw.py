@@ -4,21 +4,32 @@ Chance decides what happens to whom, when and for how long, within what a cluste
 cluster: what a step finds when its time comes is another matter.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from random import Random
+from types import MappingProxyType
 from typing import Final
 
 from shorthorn.sim.faults.schedule import Schedule, Shape, Step
 
-HOUR_S: Final = 3600.0
 SETTLE_S: Final = 40.0
-"""The first seconds of a run: nodes join and volumes are made, without faults."""
+"""The first seconds of a period: nodes join and volumes are made, without faults."""
 
-TROUBLE_S: Final = 2500.0
-"""Of each hour; then calm."""
 
-WORK_END_S: Final = 3290.0
-"""Until then of each hour consumers come and go; then all let go."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A period in seconds: trouble until `calm_s`, consumers until `work_end_s`, then rest."""
+
+    period_s: float
+    calm_s: float
+    work_end_s: float
+
+
+NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+
+HOUR: Final = Plan(3600.0, 2500.0, 3290.0)
+SHORT: Final = Plan(1200.0, 420.0, 700.0)
+"""For tests: enough of everything, and the same time to come right."""
 
 VOLUMES_MAX: Final = 4
 IO_S: Final = (20.0, 60.0)
@@ -28,9 +39,10 @@ IO_S: Final = (20.0, 60.0)
 class Draw:
     """One drawing. Each concern has a stream of chance of its own, so that they don't disturb each other."""
 
-    def __init__(self, shape: Shape, hours: int) -> None:
+    def __init__(self, shape: Shape, periods: int, plan: Plan) -> None:
         self.shape = shape
-        self.hours = hours
+        self.periods = periods
+        self.plan = plan
         self.nodes = [f"n{i}" for i in range(1, shape.nodes + 1)]
         self.controls = [f"c{i}" for i in range(1, shape.controls + 1)]
         count = min(VOLUMES_MAX, 2 + self.chance("volumes").randrange(3))
@@ -43,16 +55,23 @@ class Draw:
     def schedule(self) -> Schedule:
         """The whole of it."""
         steps = [*self._volumes()]
-        for hour in range(self.hours):
-            begin = hour * HOUR_S
-            steps += self._faults(hour, begin + SETTLE_S, begin + TROUBLE_S)
-            steps += self._people(hour, begin + SETTLE_S, begin + TROUBLE_S)
+        plan = self.plan
+        for hour in range(self.periods):
+            begin = hour * plan.period_s
+            first, calm, last = begin + SETTLE_S, begin + plan.calm_s, begin + plan.work_end_s
+            steps += self._faults(hour, first, calm)
+            steps += self._people(hour, first, calm)
             for volume in self.volumes:
-                steps += self._consumer(volume, hour, begin + 15.0, begin + WORK_END_S)
-                steps += self._work(volume, hour, begin + 15.0, begin + WORK_END_S)
+                steps += self._consumer(volume, hour, begin + 15.0, last)
+                steps += self._work(volume, hour, begin + 15.0, last)
         steps.sort(key=lambda step: step.at_s)
-        calm = tuple(hour * HOUR_S + TROUBLE_S for hour in range(self.hours))
-        return Schedule(shape=self.shape, steps=tuple(steps), calm_s=calm)
+        return Schedule(
+            shape=self.shape,
+            steps=tuple(steps),
+            calm_s=tuple(hour * plan.period_s + plan.calm_s for hour in range(self.periods)),
+            period_s=plan.period_s,
+            work_s=plan.work_end_s + 10.0 - plan.calm_s,
+        )
 
     def _volumes(self) -> Iterator[Step]:
         chance = self.chance("volumes made")
@@ -243,8 +262,8 @@ _KINDS = [kind for kind, _ in _TABLE]
 _WEIGHTS = [weight for _, weight in _TABLE]
 
 
-def draw(seed: int, hours: int, **shape: object) -> Schedule:
-    """The schedule of a seed. What `shape` does not say about the cluster, chance does."""
+def draw(seed: int, hours: int, shape: Mapping[str, object] = NOTHING, plan: Plan = HOUR) -> Schedule:
+    """The schedule of a seed, of so many periods. What `shape` does not say about the cluster, chance does."""
     chance = Random(f"{seed}/shape")
     drawn: dict[str, object] = {
         "nodes": chance.choice((3, 4, 4, 5)),
@@ -252,4 +271,4 @@ def draw(seed: int, hours: int, **shape: object) -> Schedule:
         "settings": {"replace_after_s": float(chance.choice((30, 120, 600)))},
     }
     drawn.update({name: value for name, value in shape.items() if value is not None})
-    return Draw(Shape(seed=seed, **drawn), hours).schedule()  # type: ignore[arg-type]
+    return Draw(Shape(seed=seed, **drawn), hours, plan).schedule()  # type: ignore[arg-type]

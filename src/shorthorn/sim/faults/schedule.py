@@ -40,11 +40,16 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
-    """Steps in order of time. `calm_s`: at these moments faults are over, and everything has to come right."""
+    """Steps in order of time, in periods: at the moments `calm_s` faults are over, and everything has to come right.
+
+    Consumers go on for `work_s` of a calm; then all let go, and rest.
+    """
 
     shape: Shape
     steps: tuple[Step, ...]
     calm_s: tuple[float, ...]
+    period_s: float = 3600.0
+    work_s: float = 800.0
     format: int = FORMAT
 
     def encode(self) -> bytes:

@@ -17,7 +17,6 @@ from shorthorn.core.invariants.audit import compare
 from shorthorn.core.model.volume import Volume
 from shorthorn.sim.cluster.cluster import Cluster
 from shorthorn.sim.faults.act import FAULTS, Actor, Watcher
-from shorthorn.sim.faults.draw import HOUR_S
 from shorthorn.sim.faults.schedule import Schedule
 from shorthorn.sim.judges import liveness
 from shorthorn.sim.judges.copies import judge_copies
@@ -28,9 +27,6 @@ from shorthorn.sim.runs.story import Story
 
 LOOK_S: Final = 1.0
 """Between two looks at what is undone."""
-
-WORK_S: Final = 800.0
-"""Of the calm: consumers go on."""
 
 STILL_S: Final = 70.0
 """At the end of an hour nothing may be journaled for so long: more than the loop's slow pass (L8)."""
@@ -132,14 +128,14 @@ class _Hours:
         steps = iter([*schedule.steps])
         waiting = next(steps, None)
         for hour, calm_s in enumerate(schedule.calm_s):
-            end_s = (hour + 1) * HOUR_S
+            end_s = (hour + 1) * schedule.period_s
             while waiting is not None and waiting.at_s < end_s:
                 self._actor.post(waiting)
                 waiting = next(steps, None)
             self._until(calm_s)
             self._note("calm", "every fault is over")
             self._actor.heal()
-            self._calm(calm_s + WORK_S)
+            self._calm(calm_s + schedule.work_s)
             self._rest(end_s)
             self._until(end_s)
 

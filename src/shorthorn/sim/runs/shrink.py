@@ -9,7 +9,6 @@ from typing import Final
 
 import msgspec
 
-from shorthorn.sim.faults.draw import HOUR_S
 from shorthorn.sim.faults.schedule import Schedule, Step
 from shorthorn.sim.runs.run import Failure, Run
 
@@ -59,15 +58,17 @@ class _Shrinker:
         """Nothing after the failure matters."""
         at_s = self._failure.at_s
         steps = tuple(step for step in self._best.steps if step.at_s <= at_s)
-        calm = tuple(moment for moment in self._best.calm_s if moment - HOUR_S <= at_s)
+        calm = tuple(moment for moment in self._best.calm_s if moment - self._best.period_s <= at_s)
         self._try(steps, calm)
 
     def _begin_later(self) -> None:
         """Hours before the last one may not matter: leave them out, and count from a later hour."""
-        calm = self._best.calm_s
+        calm, period_s = self._best.calm_s, self._best.period_s
         while len(calm) > 1 and not self._late:
             steps = tuple(
-                _earlier(step) for step in self._best.steps if step.at_s >= HOUR_S or step.do in NEEDED
+                _earlier(step, period_s)
+                for step in self._best.steps
+                if step.at_s >= period_s or step.do in NEEDED
             )
             if not self._try(tuple(sorted(steps, key=lambda s: s.at_s)), calm[:-1]):
                 return
@@ -97,6 +98,6 @@ class _Shrinker:
         return True
 
 
-def _earlier(step: Step) -> Step:
-    at_s = step.at_s if step.do in NEEDED and step.at_s < HOUR_S else step.at_s - HOUR_S
+def _earlier(step: Step, period_s: float) -> Step:
+    at_s = step.at_s if step.do in NEEDED and step.at_s < period_s else step.at_s - period_s
     return msgspec.structs.replace(step, at_s=round(at_s, 3))

@@ -63,7 +63,7 @@ def sim(  # noqa: PLR0913 - a command's options
         return
     from shorthorn.sim.faults.draw import draw  # noqa: PLC0415 - the client commands need none of it
 
-    chosen = _read(schedule) if schedule is not None else draw(seed, hours, **shape)
+    chosen = _read(schedule) if schedule is not None else draw(seed, hours, shape)
     failed = _one(
         chosen, _command(schedule, seed, hours, shape, native, without), story=story, programs=programs
     )
@@ -132,7 +132,7 @@ def _run(given: tuple[int, int, dict[str, object]]) -> "Outcome":
     from shorthorn.sim.runs.run import Run  # noqa: PLC0415
 
     seed, hours, shape = given
-    return Run(draw(seed, hours, **shape)).execute()
+    return Run(draw(seed, hours, shape)).execute()
 
 
 def _range(text: str) -> range:
