@@ -188,9 +188,7 @@ def _of_places(volume: Volume) -> Iterator[Record]:
         if replica.phase is ReplicaPhase.IN_SYNC or _worked_on(volume, replica):
             yield ReplicaAbandoned(replica=replica.id, attempt=replica.attempt, why="too many")
         for off in (-1, 1):
-            yield ReplicaAbandoned(
-                replica=replica.id, attempt=Attempt(replica.attempt + off), why="too many"
-            )
+            yield ReplicaAbandoned(replica=replica.id, attempt=Attempt(replica.attempt + off), why="too many")
     yield ReplicaLeaving(replica=NOBODY, why="evicted")
     yield ReplicaAbandoned(replica=NOBODY, attempt=Attempt(1), why="too many")
 
@@ -339,15 +337,11 @@ def answers(volume: Volume) -> Iterator[Answer]:
     now = Base(chain=volume.chain, size=volume.size)
     for replica in volume.in_sync:
         if session is None and not volume.tasks:
-            joined = ReplicaSynced(
-                epoch=volume.epoch, replica=replica.id, attempt=replica.attempt, base=now
-            )
+            joined = ReplicaSynced(epoch=volume.epoch, replica=replica.id, attempt=replica.attempt, base=now)
             yield joined, "is in-sync already"
         if session is not None and session.phase is SessionPhase.OPEN and len(volume.in_sync) == 1:
             yield (
-                ReplicaLost(
-                    epoch=session.epoch, replica=replica.id, attempt=replica.attempt, witness=NOBODY
-                ),
+                ReplicaLost(epoch=session.epoch, replica=replica.id, attempt=replica.attempt, witness=NOBODY),
                 "is the last in-sync one",
             )
 

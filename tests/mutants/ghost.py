@@ -106,9 +106,7 @@ class Ghost:
         self.volume = outcome.value
         return True
 
-    def ask_the_law(
-        self, volume: Volume, event: Record, grounds: Grounds
-    ) -> Accepted[Volume] | Refused:
+    def ask_the_law(self, volume: Volume, event: Record, grounds: Grounds) -> Accepted[Volume] | Refused:
         try:
             return law.apply(volume, event, grounds)  # type: ignore[arg-type]  # any event; the table knows
         except Exception as error:
@@ -118,9 +116,10 @@ class Ghost:
         found = check_step(before, after)
         if found:
             raise Violation(f"step: {found[0]}")
-        if before.deleting and msgspec.structs.replace(
-            after, version=before.version, tombstones=before.tombstones
-        ) != before:
+        if (
+            before.deleting
+            and msgspec.structs.replace(after, version=before.version, tombstones=before.tombstones) != before
+        ):
             raise Violation("L6: something else happens to a volume that is being deleted")
 
     def lie(self) -> None:

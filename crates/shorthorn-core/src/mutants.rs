@@ -116,8 +116,6 @@ mutants! {
     MoveUnsynced = "move-unsynced",
     /// A folder is deleted although it stored a newer document than its tombstone's (C).
     DeleteNewer = "delete-newer",
-    /// A replica program holds a fence without waiting 1.1 T (Fence; B10).
-    FenceEarly = "fence-early",
 }
 
 #[cfg(feature = "mutants")]

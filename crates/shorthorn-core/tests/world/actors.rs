@@ -8,7 +8,7 @@ use shorthorn_wire::agent::{Answer, Ask, CopyOrder, CopyWork, SessionOrder, Targ
 use shorthorn_wire::message::{Document, Reply, Request, Tag};
 
 use super::record::Phase;
-use super::{GRANT_MS, Violation, World};
+use super::{Violation, World};
 
 /// An engine or a copier: a process.
 pub enum Machine {
@@ -67,7 +67,7 @@ impl World {
             agent: "/agent.sock".to_owned(),
             open_grace_ms: 300,
             open_grace_torn_ms: 600,
-            grant_ms: GRANT_MS,
+            grant_ms: self.chances.grant_ms,
             silence_ms: self.chances.silence_ms,
             close_ms: 3000,
             space_wait_ms: self.chances.space_wait_ms,

@@ -159,8 +159,13 @@ impl World {
             let cells = node.disk.iter();
             cells.map(|(block, cell)| (*block, cell.value)).collect()
         };
-        let members = self.record.in_sync();
-        let first = &self.nodes[members[0]];
+        // One whose disk went back in time is found out at the next seal (A17).
+        let mut members = self.record.in_sync();
+        members.retain(|index| self.nodes[*index].sealed_epoch() >= self.record.opened_epoch);
+        let Some(first) = members.first() else {
+            return Ok(());
+        };
+        let first = &self.nodes[*first];
         for index in &members {
             let node = &self.nodes[*index];
             if values(node) != values(first) {

@@ -29,6 +29,9 @@ impl World {
         self.deaths(node);
         self.disks(node);
         self.network(node);
+        if self.chance(self.chances.lie) {
+            self.lie(node)?;
+        }
         if self.chance(self.chances.agent_link) {
             return self.agent_link();
         }

@@ -10,6 +10,7 @@ mod asks;
 mod clients;
 mod faults;
 mod fence;
+mod lies;
 pub mod monitor;
 mod named;
 mod network;
@@ -20,7 +21,7 @@ pub mod rng;
 mod run;
 
 #[allow(unused_imports, reason = "for those who hunt")]
-pub use named::{NAMED, named};
+pub use named::named;
 pub use run::run_worlds;
 
 use std::collections::BTreeMap;
@@ -60,6 +61,14 @@ pub struct Chances {
     pub full: usize,
     pub sync_fails: usize,
     pub rot: usize,
+    /// A replica is told what it must refuse.
+    pub lie: usize,
+    /// Clients call only in one of so many steps.
+    pub calls: usize,
+    /// T of the sessions, where nobody is fenced.
+    pub grant_ms: u64,
+    /// The longest time of a step.
+    pub pace_ms: u64,
     /// A disk goes back in time, once in a run.
     pub rewind: usize,
     pub copier_dies: usize,
@@ -113,6 +122,10 @@ impl Default for Chances {
             sync_fails: 0,
             rot: 0,
             rewind: 0,
+            lie: 0,
+            calls: 1,
+            grant_ms: GRANT_MS,
+            pace_ms: 2,
             copier_dies: 200,
             late: 40,
             agent_link: 200,
@@ -161,6 +174,10 @@ impl Chances {
             all_full: often(400, 3000),
             rot: 0,
             rewind: 0,
+            lie: 0,
+            calls: 1,
+            grant_ms: GRANT_MS,
+            pace_ms: 2,
             agent_link: often(100, 800),
             fence: often(600, 3000),
             close: often(800, 4000),

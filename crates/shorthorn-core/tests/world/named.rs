@@ -2,12 +2,6 @@
 
 use super::Chances;
 
-/// Their names.
-pub const NAMED: &[&str] = &[
-    "crashes", "hot", "copies", "losses", "joins", "fences", "full", "power", "moves", "leaves",
-    "syncs", "rewinds", "whole",
-];
-
 /// What may happen in this world; some let the seed choose.
 pub fn named(name: &str, seed: u64) -> Chances {
     let losses = Chances {
@@ -94,11 +88,30 @@ pub fn named(name: &str, seed: u64) -> Chances {
             ..Chances::default()
         },
         "rewinds" => Chances {
-            rewind: 40,
-            engine_dies: 100,
-            close: 120,
-            power: 1500,
+            nodes: 2,
+            rewind: 20,
+            engine_dies: 50,
+            copier_dies: 60,
+            close: 150,
+            power: 0,
             hot: 2,
+            ..Chances::default()
+        },
+        "lies" => Chances { lie: 10, ..losses },
+        // Long enough without writes for marks to be cleared while a session serves.
+        "idle" => Chances {
+            nodes: 2,
+            clients: 2,
+            calls: 20,
+            grant_ms: 20_000,
+            pace_ms: 400,
+            silence_ms: 60_000,
+            engine_dies: 0,
+            replica_dies: 0,
+            power: 150,
+            close: 0,
+            hot: 1,
+            held: true,
             ..Chances::default()
         },
         "whole" => Chances::losses(seed),

@@ -158,7 +158,7 @@ impl World {
     pub(super) fn at_replica(&mut self, node: usize, event: Event) {
         for effect in self.nodes[node].handle(event) {
             match effect {
-                Effect::Do { token, work } => self.nodes[node].queue.push_back((token, work)),
+                Effect::Do { token, work } => self.nodes[node].add(token, work),
                 Effect::Send { conn, tag, reply } => {
                     if let Reply::Standing(standing) = &reply {
                         self.nodes[node].says(standing);

@@ -61,6 +61,8 @@ pub struct Node {
     pub full: bool,
     /// The next sync fails.
     pub sync_fails: bool,
+    /// What a failed sync has dropped: block and what is in the cache.
+    dropped: BTreeMap<u64, Option<Cell>>,
     /// What this replica said of itself last: neither ever falls (docs/protocol.md, section 2).
     said: ((u64, u64), u64),
     /// What must never be on a disk, or be said of one.
@@ -101,6 +103,7 @@ impl Node {
             queue: VecDeque::new(),
             full: false,
             sync_fails: false,
+            dropped: BTreeMap::new(),
             said: ((0, 0), 0),
             wrong: None,
             image: None,
@@ -145,11 +148,12 @@ impl Node {
         self.kill();
         let blocks: BTreeSet<u64> = self.cache.keys().chain(self.disk.keys()).copied().collect();
         for block in blocks {
-            if rng.one_in(3) {
+            if rng.one_in(3) && !self.dropped.contains_key(&block) {
                 put(&mut self.disk, block, self.cache.get(&block).copied());
             }
         }
         self.cache = self.disk.clone();
+        self.dropped.clear();
         self.boot += 1;
         self.failed = None;
     }
@@ -181,6 +185,27 @@ impl Node {
         out
     }
 
+    /// Work for its disk. A seal is recorded only when nothing is being applied any more (docs/protocol.md, Seal).
+    pub fn add(&mut self, token: Token, work: Work) {
+        let changes = |(_, work): &(Token, Work)| {
+            matches!(
+                work,
+                Work::Write { .. } | Work::Zero { .. } | Work::Copy { .. } | Work::Mark(_)
+            )
+        };
+        if let Work::Record { durable, .. } = &work {
+            if durable.sealed > self.durable.sealed && self.queue.iter().any(changes) {
+                self.wrong = Some(format!("{} seals while a change is under way", self.name));
+            }
+        }
+        self.queue.push_back((token, work));
+    }
+
+    /// The last epoch that it was durably sealed for.
+    pub fn sealed_epoch(&self) -> u64 {
+        self.durable.sealed.0
+    }
+
     /// What the replica answers of itself.
     pub fn says(&mut self, standing: &Standing) {
         let says = (standing.sealed, standing.m);
@@ -192,7 +217,7 @@ impl Node {
 
     /// Its disk is copied.
     pub fn copy_disk(&mut self) {
-        self.image = Some(Image {
+        self.image.get_or_insert_with(|| Image {
             disk: self.disk.clone(),
             durable: self.durable.clone(),
             document: self.document.clone(),
@@ -263,11 +288,34 @@ impl Node {
             Work::Hash { offset, length } => return self.hash(offset, length),
             Work::Fetch { offset, length } => return self.fetch(offset, length),
             Work::Sync if std::mem::take(&mut self.sync_fails) => {
+                self.drop_unwritten();
                 return Outcome::Disk("sync failed".to_owned());
             }
-            Work::Sync => self.disk = self.cache.clone(),
+            Work::Sync => self.write_back(),
         }
         Outcome::Done
+    }
+
+    /// What the kernel could not write counts as written from now on: it is read from the cache, and never reaches the disk.
+    fn drop_unwritten(&mut self) {
+        let blocks = self.cache.keys().chain(self.disk.keys());
+        let unwritten = blocks.filter(|block| self.cache.get(block) != self.disk.get(block));
+        let unwritten: Vec<(u64, Option<Cell>)> = unwritten
+            .map(|block| (*block, self.cache.get(block).copied()))
+            .collect();
+        self.dropped.extend(unwritten);
+    }
+
+    /// All that was written since, but what was dropped and not written again.
+    fn write_back(&mut self) {
+        let blocks: BTreeSet<u64> = self.cache.keys().chain(self.disk.keys()).copied().collect();
+        for block in blocks {
+            let cell = self.cache.get(&block).copied();
+            if self.dropped.get(&block) != Some(&cell) {
+                self.dropped.remove(&block);
+                put(&mut self.disk, block, cell);
+            }
+        }
     }
 
     fn copy(&mut self, first: u64, blocks: &Blocks) {

@@ -56,7 +56,8 @@ impl World {
 
     /// The next thing happens.
     pub(super) fn step(&mut self) -> Result<(), Violation> {
-        let longest = if self.quiet { 200_000 } else { 2_000_000 };
+        let pace = self.chances.pace_ms * 1_000_000;
+        let longest = if self.quiet { 200_000 } else { pace };
         self.now = self.now + Nanos(self.rng.next() % longest);
         self.faults()?;
         self.control()?;
@@ -140,6 +141,8 @@ impl World {
         }
         // Once faults are over, engines have time for their own work.
         let calls = !self.quiet || next.is_empty() || self.rng.one_in(4);
+        let rarely = self.chances.calls > 1 && !self.quiet;
+        let calls = calls && (!rarely || self.rng.one_in(self.chances.calls));
         if calls && self.actors.values().any(|actor| actor.serving) {
             for (index, client) in self.clients.iter().enumerate() {
                 if client.is_none() {

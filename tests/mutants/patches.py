@@ -1,0 +1,277 @@
+"""Wrong versions of planning, control and agent, put in the place of the right ones for the time of a test.
+
+Each patch names a function by its module, and makes the wrong one from the right one. It is put wherever the function was
+imported to, so what a module took by name is wrong, too.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import msgspec
+
+Wrong = Callable[[Any], Any]
+"""Makes the wrong version of the right one."""
+
+
+class Patch(NamedTuple):
+    """`where`: module and name, with a class before a method: `control.loop.ControlLoop._rest`."""
+
+    where: str
+    wrong: Wrong
+
+
+def always(value: object) -> Wrong:
+    """It answers this, whatever it is asked."""
+    return lambda _right: lambda *_args, **_kwargs: value
+
+
+@contextmanager
+def patched(patch: Patch) -> Iterator[None]:
+    """The wrong version in all its places; the right one is back afterwards."""
+    holder, name = _find(f"shorthorn.{patch.where}")
+    right = getattr(holder, name) if not isinstance(holder, type) else holder.__dict__[name]
+    wrong = patch.wrong(right)
+    places: list[Any] = [holder]
+    if not isinstance(holder, type):
+        places = [m for n, m in sorted(sys.modules.items()) if n.startswith("shorthorn.")]
+        places = [m for m in places if m.__dict__.get(name) is right]
+    for place in places:
+        setattr(place, name, wrong)
+    try:
+        yield
+    finally:
+        for place in places:
+            setattr(place, name, right)
+
+
+@contextmanager
+def all_patched(patches: tuple[Patch, ...]) -> Iterator[None]:
+    """Each of them."""
+    with ExitStack() as stack:
+        for patch in patches:
+            stack.enter_context(patched(patch))
+        yield
+
+
+def _find(where: str) -> tuple[Any, str]:
+    """The module or class that holds it, and its name there."""
+    parts = where.split(".")
+    for count in range(len(parts) - 1, 0, -1):
+        try:
+            holder: Any = importlib.import_module(".".join(parts[:count]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[count:-1]:
+            holder = getattr(holder, part)
+        return holder, parts[-1]
+    raise LookupError(f"there is no {where}")
+
+
+# Wrong versions that are more than an answer.
+
+
+def _all_that_must_go(right: Any) -> Any:
+    from shorthorn.core.planning.looking import why_must_go  # noqa: PLC0415 - after everything is loaded
+
+    def wrong(world: Any, volume: Any, want: int) -> Any:
+        return right(world, volume, want) | {
+            r.id: why for r in volume.in_sync if (why := why_must_go(world, r))
+        }
+
+    return wrong
+
+
+def _any_epoch(found: str) -> Wrong:
+    """The first one about this volume, of whatever epoch."""
+
+    def make(_right: Any) -> Any:
+        def wrong(world: Any, node: Any, volume: Any, epoch: Any) -> Any:
+            del epoch
+            sighting = world.heard(node)
+            seen = getattr(sighting, found) if sighting else ()
+            return next((one for one in seen if one.volume == volume), None)
+
+        return wrong
+
+    return make
+
+
+def _fenced_when_sealed(right: Any) -> Any:
+    def wrong(world: Any, node: Any, disk: Any, replica: Any) -> Any:
+        seen = right(world, node, disk, replica)
+        return seen and msgspec.structs.replace(seen, fenced=max(seen.fenced, seen.sealed[0]))
+
+    return wrong
+
+
+def _no_claim(right: Any) -> Any:
+    def wrong(*args: Any, **kwargs: Any) -> Any:
+        plan = right(*args, **kwargs)
+        bare = tuple(msgspec.structs.replace(i, space=None) for i in plan.intents)
+        return msgspec.structs.replace(plan, intents=bare)
+
+    return wrong
+
+
+def _session_for_eviction(right: Any) -> Any:
+    """A detached volume is attached to its data, so that its engine may move a replica."""
+    from shorthorn.core.lifecycle.events import SessionStarted  # noqa: PLC0415
+    from shorthorn.core.model.ids import Epoch  # noqa: PLC0415
+    from shorthorn.core.planning.plan import Intent, Plan  # noqa: PLC0415
+
+    def wrong(world: Any, volume: Any, new_id: Any) -> Any:
+        evicted = [r for r in volume.in_sync if (n := world.nodes.get(r.node)) and n.evicting]
+        node = world.nodes.get(evicted[0].node) if evicted else None
+        if node is None or volume.session or volume.attachments:
+            return right(world, volume, new_id)
+        event = SessionStarted(
+            epoch=Epoch(volume.epoch + 1), node=node.name, machine_id=node.machine_id, boot_id=node.boot_id
+        )
+        intent = Intent(volume=volume.uid, name=volume.name, event=event, cause="evicted")
+        return Plan(intents=(intent,))
+
+    return wrong
+
+
+def _deletes_what_leaves(right: Any) -> Any:
+    from shorthorn.core.model.order import DeleteReplica  # noqa: PLC0415
+
+    def wrong(world: Any, volume: Any, node: Any) -> Any:
+        yield from right(world, volume, node)
+        for replica in volume.replicas:
+            if replica.node == node and replica.leaving:
+                yield DeleteReplica(
+                    disk=replica.disk,
+                    replica=replica.id,
+                    volume=volume.uid,
+                    era=volume.era,
+                    version=volume.version,
+                )
+
+    return wrong
+
+
+def _waits_for_the_next(_right: Any) -> Any:
+    """What changed before it waits wakes nobody."""
+    import asyncio  # noqa: PLC0415
+
+    async def wrong(self: Any, count: int, timeout_s: float | None = None) -> bool:
+        del count
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[future] = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                await future
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting.pop(future, None)
+        return True
+
+    return wrong
+
+
+def _newest_or_not(_right: Any) -> Any:
+    """Whatever comes is kept, be it older than what is held."""
+    from shorthorn.control.sightings import _Heard  # noqa: PLC0415
+
+    def wrong(self: Any, sighting: Any) -> bool:
+        now = self._clock.monotonic_s()
+        self._heard[sighting.node] = _Heard(now, now, sighting)
+        return True
+
+    return wrong
+
+
+def _over_whatever_is_there(right: Any) -> Any:
+    """A commit expects what stands there now, not what was read: a change in between is lost."""
+    from shorthorn.ports.store import Write  # noqa: PLC0415
+
+    async def wrong(self: Any, writes: Any, guards: Any = None, journal: Any = ()) -> Any:
+        blind = {}
+        for key, write in writes.items():
+            stored = await self.get(key)
+            blind[key] = Write(0 if stored is None else stored.version, write.value)
+        return await right(self, blind, {}, journal)
+
+    return wrong
+
+
+def _starts_again(right: Any) -> Any:
+    def wrong(order: Any, running: Any) -> Any:
+        ended = tuple(e for e in running.engines if not e.evidence)
+        return right(order, msgspec.structs.replace(running, last={}, engines=ended))
+
+    return wrong
+
+
+def _starts_beside(right: Any) -> Any:
+    from shorthorn.agent.reconcile import EndEngine, StartEngine, engine_of  # noqa: PLC0415
+
+    def wrong(order: Any, running: Any) -> Any:
+        found = [a for a in right(order, running) if not isinstance(a, EndEngine)]
+        key = engine_of(order)
+        known = any((e.volume, e.epoch) == key for e in running.engines)
+        if not known and not found and key and key[1] > running.last.get(key[0], 0):
+            found = [StartEngine(order=order)]
+        yield from found
+
+    return wrong
+
+
+def _told_again(right: Any) -> Any:
+    """Every order is carried out each time that it is heard."""
+
+    def wrong(orders: Any, running: Any) -> Any:
+        forgetful = tuple(msgspec.structs.replace(d, told=frozenset()) for d in running.disks)
+        return right(orders, msgspec.structs.replace(running, disks=forgetful))
+
+    return wrong
+
+
+def _ends_without_lock(_right: Any) -> Any:
+    def wrong(self: Any, evidence: str) -> bool:
+        self.evidence = self.evidence or evidence
+        return True
+
+    return wrong
+
+
+PATCHES: dict[str, tuple[Patch, ...]] = {
+    # planning
+    "evict-early": (Patch("core.planning.leaving._may_go", _all_that_must_go),),
+    "absent-counts": (Patch("core.planning.looking.overdue", always(False)),),
+    "dead-count": (Patch("core.planning.looking.why_lost", always("")),),
+    "no-place-reserved": (Patch("core.planning.placement.plan_places", _no_claim),),
+    "any-engine-report": (Patch("core.model.world.World.engine_seen", _any_epoch("engines")),),
+    "fence-unwaited": (Patch("core.model.world.World.replica_seen", _fenced_when_sealed),),
+    "drop-unprobed": (Patch("core.planning.leaving._answered", always(True)),),
+    "evict-attaches": (Patch("core.planning.planner.plan_volume", _session_for_eviction),),
+    "placed-anywhere": (Patch("core.planning.placement.why_no_place", always(None)),),
+    "formed-unseen": (Patch("core.planning.forming._is_empty", always(True)),),
+    "delete-unburied": (Patch("core.planning.orders._folders", _deletes_what_leaves),),
+    "settle-lossy": (Patch("core.planning.settling._why_lossy", always("")),),
+    "drop-behind": (Patch("core.planning.leaving._behind", always("")),),
+    "fence-held": (Patch("core.planning.fencing._held", always(False)),),
+    "old-boot-unseen": (Patch("core.planning.sessions.confirmed_end", always("")),),
+    "no-budget": (Patch("core.planning.admission.admit", lambda _right: lambda _world, plan: plan),),
+    # control
+    "lost-wakeup": (Patch("control.changes.Changes.after", _waits_for_the_next),),
+    "older-sightings": (Patch("control.sightings.Sightings.take", _newest_or_not),),
+    "blind-commit": (Patch("store._local.LocalStore.commit", _over_whatever_is_there),),
+    "view-ignored": (
+        Patch("control.commit._moved_on", always(None)),
+        Patch("sim.explorer.record._moved_on", always("")),
+    ),
+    "ungrounded-commit": (Patch("core.lifecycle.law.rests_on", always(())),),
+    # agent
+    "epoch-twice": (Patch("agent.reconcile._run_engine", _starts_again),),
+    "engine-beside": (Patch("agent.reconcile._run_engine", _starts_beside),),
+    "any-boot": (Patch("agent.reconcile._of_this_boot", always(True)),),
+    "orders-twice": (Patch("agent.reconcile.reconcile", _told_again),),
+    "end-unconfirmed": (Patch("agent.engine.Engine.confirm_end", _ends_without_lock),),
+}
+"""Name to what is wrong then."""
