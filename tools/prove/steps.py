@@ -27,6 +27,7 @@ SIM_SEEDS, SQLITE_SEEDS = "1-210", "1-10"
 
 CHAOS_SEEDS = (1, 2, 3)
 MUTANT_SEEDS = (11, 12, 13)
+CHAOS_MINUTES = "10"
 PLANTED = "ack-before-removal"
 STEP_S = 3 * 3600.0
 
@@ -128,10 +129,11 @@ def _chaos(say: Say, seeds: Sequence[int], mutant: str) -> Result:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "run.json")
             command = [sys.executable, "-m", "tools.chaos", "--seed", str(seed), "--json", str(path)]
-            _run(say, [*command, *(["--mutant", mutant, "--minutes", "1"] if mutant else [])])
+            more = ["--mutant", mutant, "--minutes", "1"] if mutant else ["--minutes", CHAOS_MINUTES]
+            _run(say, [*command, *more])
             said: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"ok": False}
         runs.append({"seed": seed, **said})
-    shown = f"make chaos SEED=…{f' MUTANT={mutant}' if mutant else ''}"
+    shown = f"make chaos SEED=N{f' MUTANT={mutant}' if mutant else ''}"
     return Result(all(run["ok"] for run in runs), time.monotonic() - began, shown, {"runs": runs})
 
 
