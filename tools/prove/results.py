@@ -45,7 +45,7 @@ def load(path: Path = RESULTS) -> dict[str, Result]:
 def save(results: dict[str, Result], path: Path = RESULTS) -> None:
     """The whole."""
     kept = {name: results[name]._asdict() for name in sorted(results)}
-    path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+    path.write_text(json.dumps(kept, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def findings(path: Path = FINDINGS) -> tuple[Found, ...]:
