@@ -50,7 +50,13 @@ def test_a_world_that_was_not_searched_whole_is_told_apart() -> None:
 
 def test_a_failed_step_a_surviving_mutant_and_a_seed_that_sees_nothing_stand_out() -> None:
     shown = results(
-        mutants={"mutants": [{"name": "m1", "ok": True, "by": "explorer"}, {"name": "m2", "ok": False}]},
+        mutants={
+            "mutants": [
+                {"name": "m1", "ok": True, "by": "explorer"},
+                {"name": "m2", "ok": False},
+                {"name": "m3", "ok": True, "by": "nothing, as it should be: why"},
+            ]
+        },
         chaos={"runs": [RUN, {"seed": 2, "ok": False}]},
         chaos_mutant={"runs": [{**RUN, "mutant": "m", "wrong": "a read"}, {**RUN, "mutant": "m"}]},
     )
@@ -58,7 +64,7 @@ def test_a_failed_step_a_surviving_mutant_and_a_seed_that_sees_nothing_stand_out
     page = render(shown, (FOUND, FOUND._replace(number=2, repaired="open")))
     for line in (
         "| chaos | **no** |",
-        "1 of 2 are caught.",
+        "1 of 2 are caught; 1 need not be",
         "**survives**",
         "| 2 |  |  |  |  |  |  | **failed** |",
         "1 of 2 seeds see it",

@@ -132,8 +132,12 @@ def _mutants(result: Result | None) -> Iterator[str]:
     if not rows:
         yield "Not run."
         return
-    caught = sum(bool(row.get("ok")) for row in rows)
-    yield from (f"{caught} of {len(rows)} are caught.", "")
+    needless = [row for row in rows if row.get("ok") and row.get("by", "").startswith("nothing")]
+    caught = sum(bool(row.get("ok")) for row in rows) - len(needless)
+    yield from (
+        f"{caught} of {len(rows) - len(needless)} are caught; {len(needless)} need not be, and the table says why.",
+        "",
+    )
     yield from ("| mutant | rule | source | caught by | how fast |", "| --- | --- | --- | --- | --- |")
     for row in rows:
         by = row.get("by", "") if row.get("ok") else "**survives**"
