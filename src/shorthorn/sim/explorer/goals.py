@@ -5,7 +5,6 @@ from shorthorn.core.model.sighting import Reach
 from shorthorn.core.model.volume import Replica, SessionPhase, TaskKind, Volume
 from shorthorn.core.model.world import World
 from shorthorn.core.planning.eviction import eviction_report
-from shorthorn.core.planning.looking import keepers
 from shorthorn.sim.explorer.parts import SERVING
 from shorthorn.sim.explorer.space import Frame
 
@@ -24,7 +23,7 @@ def why_bad(f: Frame) -> str:
         _held(f, view, volume)
         or _not_held(view, volume, waits=waits)
         or _tasks(view, volume, waits=waits)
-        or _wanted(view, volume, waits=waits)
+        or _wanted(f, view, volume)
         or _evicted(view, waits=waits)
     )
 
@@ -70,27 +69,42 @@ def _tasks(view: World, volume: Volume, *, waits: bool) -> str:
     return ""
 
 
-def _wanted(view: World, volume: Volume, *, waits: bool) -> str:
-    """As many in-sync replicas where they may stay as there are nodes to have them."""
-    if volume.session is not None and volume.session.phase is not SessionPhase.OPEN:
-        return ""
-    if volume.attachments and volume.session is None:
-        return ""
-    fit = [
-        n
-        for n in view.nodes.values()
-        if not (n.evicting or n.dead or n.cordoned) and view.reach(n.name) is Reach.REACHABLE
-    ]
-    want = min(volume.spec.replicas or 1, len(fit))
+def _wanted(f: Frame, view: World, volume: Volume) -> str:
+    """As many in-sync replicas where they may stay as there are nodes to have them; who is away for a short time counts.
+
+    By the truth of the machines, not by what planning thinks of them. What nobody could do is not asked for: without a
+    source, before the members of an unsettled volume are back, or with a session that does not open.
+    """
     if volume.m == 0:
-        return "" if waits or not fit else "L3: it is never formed"
-    staying = keepers(view, volume)
-    if len(staying) >= want:
+        return "" if view_waits(f) else "L3: it is never formed"
+    attached = volume.session is not None and volume.session.phase is SessionPhase.OPEN
+    if not attached and (volume.session or (volume.attachments and not _held_by_the_dead(view, volume))):
         return ""
-    away = [r for r in volume.replicas if not _here(view, r)]
-    if waits and away:
+    if not any(_here(view, r) for r in volume.in_sync):
         return ""
-    return f"L3: {want} in-sync replicas could be, {len(staying)} are"
+    dead = {n.name for n in view.nodes.values() if n.dead}
+    if (
+        not volume.settled
+        and not attached
+        and not all(_here(view, r) or r.node in dead for r in volume.in_sync)
+    ):
+        return ""
+    away = {n.name for n, m in zip(view.nodes.values(), f.machines, strict=True) if m.away == 1}
+    fit = [n for n in view.nodes.values() if not (n.evicting or n.dead or n.cordoned)]
+    usable = {n.name for n in fit if view.reach(n.name) is Reach.REACHABLE}
+    waited = {r.node for r in volume.replicas if r.node in away and r.node in {n.name for n in fit}}
+    staying = {r.node for r in volume.in_sync if r.node in usable} | waited
+    want = min(volume.spec.replicas or 1, len(usable | waited))
+    return "" if len(staying) >= want else f"L3: {want} in-sync replicas could be, {len(staying)} are"
+
+
+def _held_by_the_dead(view: World, volume: Volume) -> bool:
+    return volume.held_at is not None and view.nodes[volume.held_at].dead is not None
+
+
+def view_waits(f: Frame) -> bool:
+    """Whether planning says what it waits for."""
+    return bool(f.model.record.plan(f.eyes(), f.control.placed).waits)
 
 
 def _evicted(view: World, *, waits: bool) -> str:

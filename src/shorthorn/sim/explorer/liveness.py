@@ -60,7 +60,7 @@ def round_of(graph: Graph, first: int, component: list[int]) -> list[int]:
                 way = [first, at]
                 while way[-1] != first:
                     way.append(before[way[-1]])
-                return way[-2::-1] + [first] if len(way) > 2 else [first]
+                return [*way[-2::-1], first] if len(way) > 2 else [first]
             if after in inside and after not in before:
                 before[after] = at
                 todo.append(after)

@@ -14,7 +14,7 @@ from shorthorn.core.invariants.finding import Severity
 from shorthorn.core.invariants.step import check_step
 from shorthorn.core.invariants.world import check_world
 from shorthorn.core.lifecycle import law, nodes
-from shorthorn.core.lifecycle.events import NodeEvent
+from shorthorn.core.lifecycle.events import NodeEvent, ReplicaDropped
 from shorthorn.core.lifecycle.grounds import Grounds
 from shorthorn.core.lifecycle.outcome import Accepted, Refused
 from shorthorn.core.lifecycle.requests import AttachRequested, DetachRequested
@@ -71,9 +71,11 @@ class Record:
         self.nodes: Table[tuple[Node, ...]] = Table()
         self.seen: Table[Seen] = Table()
         self.unknown = self.seen.number(Seen(reach=Reach.UNKNOWN))
+        self.eyes: Table[Eyes] = Table()
+        self._at_once: dict[tuple[int, int], tuple[Intent, int, int] | None] = {}
         self._commits: dict[object, tuple[int, int] | str] = {}
-        self._plans: dict[tuple[Eyes, int, str], Plan] = {}
-        self._commands: dict[Eyes, tuple[Commands, ...]] = {}
+        self._plans: dict[tuple[int, int, str], Plan] = {}
+        self._commands: dict[int, tuple[Commands, ...]] = {}
 
     def first(self, volume: Volume) -> int:
         """The number of the document that a world begins with."""
@@ -111,7 +113,7 @@ class Record:
             return answer.why
         if not answer.changed:
             return v, nd
-        self._judge(before, answer.value, event)
+        self._judge(before, answer.value, event, asked=intent is None)
         if intent is not None and intent.space is not None:
             why = self._space(docs, planned, intent)
             if why:
@@ -136,13 +138,20 @@ class Record:
         docs[space.node] = change.value
         return ""
 
-    def _judge(self, before: Volume, after: Volume | None, event: law.AnyEvent) -> None:
+    def _judge(self, before: Volume, after: Volume | None, event: law.AnyEvent, *, asked: bool) -> None:
         if after is None:
             return
         found = [f for f in check_step(before, after) if f.severity is Severity.BROKEN]
         if found:
             raise Violation(f"{found[0].rule}: {found[0].what}")
-        if isinstance(event, AttachRequested | DetachRequested):
+        wanted = before.spec.replicas or 0
+        if isinstance(event, ReplicaDropped) and len(after.in_sync) < wanted:
+            raise Violation("S5: a replica was dropped before its replacement was in-sync")
+        if isinstance(event, ReplicaDropped) and len(after.in_sync) < (after.spec.replicas or 1):
+            raise Violation(
+                f"S5: {event.replica} is dropped although only {len(after.in_sync)} in-sync ones stay"
+            )
+        if asked and isinstance(event, AttachRequested | DetachRequested):
             return
         old, new = (
             [(a.holder, a.node) for a in before.attachments],
@@ -170,8 +179,9 @@ class Record:
             return nd
         return self.nodes.number((*docs[:node], answer.value, *docs[node + 1 :]))
 
-    def view(self, eyes: Eyes) -> View:
-        """What planning looks at."""
+    def view(self, number: int) -> View:
+        """What planning looks at, by the number of `Eyes`."""
+        eyes = self.eyes.values[number]
         docs = self.nodes.values[eyes.nodes]
         volume = self.volumes.values[eyes.volume]
         seen = {doc.name: self.seen.values[s] for doc, s in zip(docs, eyes.seen, strict=True)}
@@ -188,17 +198,30 @@ class Record:
             away_s=away,
         )
 
-    def plan(self, eyes: Eyes, placed: int, mark: str = "") -> Plan:
+    def plan(self, eyes: int, placed: int, mark: str = "") -> Plan:
         """What planning proposes. `placed` numbers new replicas; `mark` tells the ids of one server from another's."""
         key = (eyes, placed, mark)
         found = self._plans.get(key)
         if found is None:
             found = self._plans[key] = planner.plan(
-                self.view(eyes), _ids(self.volumes.values[eyes.volume], placed, mark)
+                self.view(eyes), _ids(self.volumes.values[self.eyes.values[eyes].volume], placed, mark)
             )
         return found
 
-    def commands(self, eyes: Eyes) -> tuple[Commands, ...]:
+    def at_once(self, eyes: int, placed: int) -> tuple[Intent, int, int] | None:
+        """The first intent of the plan that changes anything now, with volume and nodes afterwards. Raises: Violation."""
+        key = (eyes, placed)
+        if key not in self._at_once:
+            now = self.eyes.values[eyes]
+            self._at_once[key] = None
+            for intent in self.plan(eyes, placed).intents:
+                answer = self.commit(now.volume, now.nodes, intent.event, intent, now.nodes)
+                if isinstance(answer, tuple) and answer != (now.volume, now.nodes):
+                    self._at_once[key] = (intent, *answer)
+                    break
+        return self._at_once[key]
+
+    def commands(self, eyes: int) -> tuple[Commands, ...]:
         """The orders of every node."""
         found = self._commands.get(eyes)
         if found is None:
@@ -208,7 +231,7 @@ class Record:
             )
         return found
 
-    def _command(self, order: object) -> tuple[object, ...]:  # noqa: PLR0911 - one arm an order
+    def _command(self, order: object) -> tuple[object, ...]:
         bit = self.names.bit
         match order:
             case CreateReplica():

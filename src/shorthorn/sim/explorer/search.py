@@ -22,6 +22,9 @@ class Limits(NamedTuple):
     seconds: float = 900.0
 
 
+LIMITS = Limits()
+
+
 class Result(NamedTuple):
     """`broken`: what was violated, empty when nothing was. `story`: the shortest way there, a line a step.
 
@@ -75,7 +78,7 @@ class Graph:
 
 
 def search(
-    world: World, clock: Clock, *, without: str = "", limits: Limits = Limits(), live: bool = True
+    world: World, clock: Clock, *, without: str = "", limits: Limits = LIMITS, live: bool = True
 ) -> Result:
     """Search `world`, with the abstract rule `without` taken out. `live`: liveness is judged as well."""
     from shorthorn.sim.explorer.liveness import stuck  # noqa: PLC0415 - it needs the graph

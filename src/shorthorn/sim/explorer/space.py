@@ -85,6 +85,7 @@ class Model:
         self.late: Table[Late] = Table()
         self.budgets: Table[tuple[int, ...]] = Table()
         self.commands: Table[Commands] = Table()
+        self.seen_by: dict[tuple[int, ...], int] = {}
         self._spent: dict[tuple[int, str], int] = {}
         self._seen: dict[object, int] = {}
         self._sifted: dict[tuple[int, int, int, int], int] = {}
@@ -155,7 +156,7 @@ class Model:
         if kind == "C":
             _, _, epoch, bit, *_ = message
             rep = reps.get(bit)  # type: ignore[call-overload]
-            return rep is None or (rep.epoch > epoch and self.without != "late-copier")  # type: ignore[operator]
+            return rep is None or (rep.epoch > epoch and self.without != "late-copier")
         return message[2] != session and not self.world.stale_asks
 
     def initial(self) -> State:
@@ -210,7 +211,7 @@ class Frame:
         self.reps: dict[int, tuple[int, Rep]] = {
             rep.bit: (n, rep) for n, machine in enumerate(self.machines) for rep in machine.folders
         }
-        self._eyes: Eyes | None = None
+        self._eyes = -1
 
     def rep(self, bit: int) -> Rep | None:
         """A replica whose node is up."""
@@ -235,15 +236,16 @@ class Frame:
         """See `Model.spend`."""
         return self.model.spend(self.bd, what)
 
-    def eyes(self) -> Eyes:
-        """What planning sees in this state."""
-        if self._eyes is None:
-            self._eyes = Eyes(
-                self.v,
-                self.nd,
-                tuple(self._seen(n, machine) for n, machine in enumerate(self.machines)),
-                tuple(m.away for m in self.machines),
-            )
+    def eyes(self) -> int:
+        """The number of what planning sees in this state."""
+        if self._eyes < 0:
+            key = (self.v, self.nd, self.ms, self.es, self.rs, self.lt, self.control.unknown)
+            found = self.model.seen_by.get(key)
+            if found is None:
+                seen = tuple(self._seen(n, machine) for n, machine in enumerate(self.machines))
+                eyes = Eyes(self.v, self.nd, seen, tuple(m.away for m in self.machines))
+                found = self.model.seen_by[key] = self.model.record.eyes.number(eyes)
+            self._eyes = found
         return self._eyes
 
     def commands(self, node: int) -> Commands:
@@ -283,7 +285,7 @@ class Frame:
             tuple((str(t.id), int(t.epoch)) for t in volume.tasks if t.place == here),
         )
 
-    def go(
+    def go(  # noqa: PLR0913 - one for each part of a state
         self,
         kind: int,
         label: Label,

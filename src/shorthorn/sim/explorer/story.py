@@ -1,9 +1,11 @@
 """A way through a world in words: one step a line, and the volume after each change of the record."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from shorthorn.core.lifecycle.state import state_of
 from shorthorn.core.model.volume import Volume
+from shorthorn.core.planning.plan import Intent
 from shorthorn.sim.explorer.record import Violation
 from shorthorn.sim.explorer.search import Graph, steps
 from shorthorn.sim.explorer.space import Label
@@ -20,7 +22,7 @@ def story(graph: Graph, at: int) -> tuple[str, ...]:
 def story_of_steps(graph: Graph, way: Sequence[int]) -> tuple[str, ...]:
     """The steps from each of these states to the next."""
     lines: list[str] = []
-    for before, after in zip(way, way[1:], strict=False):
+    for before, after in pairwise(way):
         lines.append(f"{len(lines) + 1:3}. {_step(graph, before, after)}")
         old, new = graph.states[before][0], graph.states[after][0]
         if old != new:
@@ -39,7 +41,13 @@ def _step(graph: Graph, before: int, after: int) -> str:
 
 def say(label: Label) -> str:
     """The sentence with its places filled."""
-    return str(label[0]).format(*label[1:])
+    return str(label[0]).format(*(_word(part) for part in label[1:]))
+
+
+def _word(part: object) -> str:
+    if isinstance(part, Intent):
+        return part.describe()
+    return "; ".join(_word(one) for one in part) if isinstance(part, tuple) else str(part)
 
 
 def describe(volume: Volume | None) -> str:

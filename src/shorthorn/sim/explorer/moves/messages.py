@@ -18,10 +18,17 @@ def deliver(f: Frame) -> None:
                 _clear(f, rest, f.rep(bit), (epoch, value, attempt))
             case ("C", str() as task, int() as epoch, int() as bit, int() as value, int()):
                 _copy(f, rest, task, epoch, f.rep(bit), value)
-            case ("l", int() as node, int() as epoch, int() as bit, int() as m):
-                _removed(f, rest, node, epoch, bit, m)
-            case ("j", int() as node, int() as epoch, int() as bit, int() as m):
-                _joined(f, rest, node, epoch, bit, m)
+            case (
+                "l" | "j" as kind,
+                int() as node,
+                int() as epoch,
+                int() as bit,
+                int() as attempt,
+                int() as m,
+            ):
+                at = _asked(f, node, epoch, bit, attempt)
+                if at >= 0:
+                    (_removed if kind == "l" else _joined)(f, rest, at, bit, m)
             case _:
                 _ask(f, rest, message)
 
@@ -112,20 +119,17 @@ def _member(f: Frame, engine: Engine, m: int) -> list[Rep]:
     ]
 
 
-def _at(f: Frame, epoch: int) -> int:
-    return next((at for at, engine in enumerate(f.engines) if engine.epoch == epoch), -1)
+def _asked(f: Frame, node: int, epoch: int, bit: int, attempt: int) -> int:
+    """The engine that an answer is for; -1 when nobody waits for it any more, or its node is cut off."""
+    for at, engine in enumerate(f.engines):
+        if engine.epoch == epoch and f.machines[node].heard and engine.attempts[bit] == attempt:
+            return at
+    return -1
 
 
-def _kind(f: Frame, node: int) -> int:
-    """What waits for a cut-off node to be heard again can't be counted on."""
-    return MESSAGE if f.machines[node].heard else CHANCE
-
-
-def _removed(f: Frame, rest: frozenset[Message], node: int, epoch: int, bit: int, m: int) -> None:
-    at = _at(f, epoch)
-    if at < 0 or not f.machines[node].heard:
-        return
+def _removed(f: Frame, rest: frozenset[Message], at: int, bit: int, m: int) -> None:
     engine = f.engines[at]
+    epoch = engine.epoch
     if not m:
         # Refused for one that it needs: somebody else is in charge. A joiner's attempt is only forgotten.
         kept = () if engine.need >> bit & 1 else (engine,)
@@ -149,16 +153,17 @@ def _removed(f: Frame, rest: frozenset[Message], node: int, epoch: int, bit: int
     )
 
 
-def _joined(f: Frame, rest: frozenset[Message], node: int, epoch: int, bit: int, m: int) -> None:
-    """m is 0 when the record refused it: somebody gave the replica up; it is needed until its removal is answered."""
-    at = _at(f, epoch)
-    if at < 0 or not f.machines[node].heard:
-        return
+def _joined(f: Frame, rest: frozenset[Message], at: int, bit: int, m: int) -> None:
+    """The number m is 0 when the record refused it: somebody gave the replica up; it is needed until its removal is answered."""
     engine = f.engines[at]
+    epoch = engine.epoch
+    if not engine.asking >> bit & 1:
+        return  # Removed meanwhile: the answer is about an attempt that is over.
     after = engine._replace(asking=engine.asking & ~(1 << bit))
     named = f.model.names.ids[bit]
     if m:
-        after = after._replace(need=after.need | 1 << bit)
+        if f.model.without == "join-on-answer":
+            after = after._replace(need=after.need | 1 << bit)
         told = f.with_reps(*_member(f, after, m))
         f.go(
             MESSAGE,
@@ -169,12 +174,16 @@ def _joined(f: Frame, rest: frozenset[Message], node: int, epoch: int, bit: int,
         )
         return
     witness = next((b for b in bits(engine.need) if b != bit), -1)
-    ask = ("L", node, epoch, bit, engine.attempts[bit], witness)
+    asks = (
+        frozenset()
+        if engine.gone >> bit & 1
+        else frozenset({("L", engine.node, epoch, bit, engine.attempts[bit], witness)})
+    )
     after = after._replace(gone=after.gone | 1 << bit)
     f.go(
         MESSAGE,
         ("engine {} learns that {} is not to join", epoch, named),
-        mg=rest | {ask},
+        mg=rest | asks,
         es=engines_with(f, at, after),
     )
 
@@ -196,7 +205,7 @@ def _ask(f: Frame, rest: frozenset[Message], message: Message) -> None:
         # A joiner that the record knows no more is no loss: taken as removed.
         gone = kind == "L" and after is not None and after.replica(ReplicaId(f.model.names.ids[bit])) is None
         no = isinstance(answer, str) and not gone
-        answers = frozenset({(str(kind).lower(), node, epoch, bit, 0 if no else m)})
+        answers = frozenset({(str(kind).lower(), node, epoch, bit, message[4], 0 if no else m)})
     said = type(event).__name__
     named = f.model.names.ids[bit] if bit >= 0 else epoch
     words = "{}({}) " + ("is refused: {}" if isinstance(answer, str) else "is committed")

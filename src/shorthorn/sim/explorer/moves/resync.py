@@ -1,7 +1,7 @@
 """The resync of a replica in a session: sealed with its attempt, mirrored to, copied, needed, then asked for."""
 
 from shorthorn.sim.explorer.moves.opening import connected, engines_with
-from shorthorn.sim.explorer.parts import Engine, Rep, bits
+from shorthorn.sim.explorer.parts import Engine, Rep
 from shorthorn.sim.explorer.space import ENGINE, Frame
 
 
@@ -39,9 +39,8 @@ def _targets(f: Frame, engine: Engine) -> list[tuple[int, int]]:
 
 def _open(f: Frame, at: int, engine: Engine, bit: int, attempt: int) -> None:
     rep = f.rep(bit)
-    if rep is None or (rep.epoch, rep.attempt) > (engine.epoch, attempt) or rep.conn == engine.epoch:
-        if rep is None or rep.conn != engine.epoch or rep.attempt >= attempt:
-            return
+    if rep is None or (rep.epoch, rep.attempt) >= (engine.epoch, attempt):
+        return
     attempts = (*engine.attempts, *(0,) * (bit + 1 - len(engine.attempts)))
     attempts = (*attempts[:bit], attempt, *attempts[bit + 1 :])
     named = 0 if f.model.without == "reconnect" else attempt

@@ -14,20 +14,10 @@ from shorthorn.sim.explorer.space import CHANCE, CONTROL, FAULT, TIME, Control, 
 def control(f: Frame) -> None:
     """All that the servers may do next."""
     if f.volume is not None:
-        mark = _mark(f.control)
-        plan = f.model.record.plan(f.eyes(), f.control.placed, mark)
-        _at_once(f, plan.intents)
+        _at_once(f)
         left = f.spend("slow")
-        if left >= 0 and plan.intents and len(f.control.slots) < 2:
-            slots = tuple(
-                sorted((*f.control.slots, Slot(f.nd, plan.intents, mark or "x")), key=lambda s: s.mark)
-            )
-            f.go(
-                CHANCE,
-                ("a server plans: {}, and waits", _words(plan.intents)),
-                ct=f.control._replace(slots=slots),
-                bd=left,
-            )
+        if left >= 0 and len(f.control.slots) < 2:
+            _plan(f, left)
     for at, slot in enumerate(f.control.slots):
         _carry_on(f, at, slot)
     _hear(f)
@@ -35,23 +25,24 @@ def control(f: Frame) -> None:
 
 
 def _mark(control: Control) -> str:
-    """Tells the ids of a plan from those of the plans that wait."""
+    """Tells the ids of a plan that waits from those of the others."""
     used = {slot.mark for slot in control.slots}
-    return next(m for m in ("", "x", "y") if m not in used) if used else ""
+    return next(m for m in ("x", "y") if m not in used)
 
 
-def _at_once(f: Frame, intents: tuple[Intent, ...]) -> None:
-    for intent in intents:
-        answer = f.model.record.commit(f.v, f.nd, intent.event, intent, f.nd)
-        if isinstance(answer, tuple) and answer != (f.v, f.nd):
-            f.go(
-                CONTROL,
-                ("control: {}", intent.describe()),
-                v=answer[0],
-                nd=answer[1],
-                ct=_placed(f.control, intent),
-            )
-            return
+def _at_once(f: Frame) -> None:
+    found = f.model.record.at_once(f.eyes(), f.control.placed)
+    if found is not None:
+        intent, v, nd = found
+        f.go(CONTROL, ("control: {}", intent), v=v, nd=nd, ct=_placed(f.control, intent))
+
+
+def _plan(f: Frame, left: int) -> None:
+    mark = _mark(f.control)
+    intents = f.model.record.plan(f.eyes(), f.control.placed, mark).intents
+    if intents:
+        slots = tuple(sorted((*f.control.slots, Slot(f.nd, intents, mark)), key=lambda s: s.mark))
+        f.go(CHANCE, ("a server plans, and waits: {}", intents), ct=f.control._replace(slots=slots), bd=left)
 
 
 def _carry_on(f: Frame, at: int, slot: Slot) -> None:
@@ -66,7 +57,7 @@ def _carry_on(f: Frame, at: int, slot: Slot) -> None:
         return
     if answer != (f.v, f.nd):
         after = _placed(after, intent)
-    f.go(CONTROL, ("the server with an old plan: {}", intent.describe()), v=answer[0], nd=answer[1], ct=after)
+    f.go(CONTROL, ("the server with an old plan: {}", intent), v=answer[0], nd=answer[1], ct=after)
 
 
 def _placed(control: Control, intent: Intent) -> Control:
@@ -95,7 +86,3 @@ def _restart(f: Frame) -> None:
             lt=late,
             bd=left,
         )
-
-
-def _words(intents: tuple[Intent, ...]) -> str:
-    return "; ".join(intent.describe() for intent in intents)

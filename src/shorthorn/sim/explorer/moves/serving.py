@@ -49,8 +49,8 @@ def serve(f: Frame, at: int) -> None:
 
 
 def granted(f: Frame, engine: Engine) -> bool:
-    """Whether each needed replica may have answered within the last T: none of them has been sealed for so long."""
-    return all(f.reps[b][1].over <= engine.epoch for b in bits(engine.need) if b in f.reps)
+    """Whether each needed replica may have answered within the last T: none has been sealed for so long, none is deleted."""
+    return all(b in f.reps and f.reps[b][1].over <= engine.epoch for b in bits(engine.need))
 
 
 def check(f: Frame, engine: Engine, what: str) -> None:
