@@ -96,7 +96,7 @@ LAW = (
     _law("last-guard", "the last copy is never taken away", "S5", "harm"),
     _law("last-copy-outside", "the last copy is looked for in the commit", "S5", "harm"),
     _law("offline-no-epoch", "a copy is of the record's epoch", "ReplicaSynced row; Move", "harm"),
-    _law("offline-unclean", "no copy and drop of what is not settled", "A10", "harm"),
+    _law("offline-unclean", "no copy and drop of what is not settled", "A10", "walk"),
     _law("no-attempt", "ReplicaSynced names its attempt", "ReplicaSynced row; A7", "harm"),
     _law("any-member", "members are in-sync", "SessionOpened row; S6", "harm"),
     _law("any-copy-source", "only proven sources", "S6", "harm"),
@@ -144,7 +144,29 @@ def _planning(name: str, rule: str, source: str, *nets: str) -> Entry:
     return Entry(name, rule, source, "planning", nets)
 
 
-PLANNING: tuple[Entry, ...] = ()
+PLANNING = (
+    _planning("evict-early", "a replica moves after its replacement is in-sync", "S5", "explore:n3r2-evict"),
+    _planning("evict-attaches", "an eviction attaches nothing", "S10", "explore:n3r2-evict"),
+    _planning("dead-count", "copies that are lost do not count", "L3", "explore:dead"),
+    _planning("no-place-reserved", "a place is promised in the commit", "S9", "explore:n3r2-evict"),
+    _planning("placed-anywhere", "nothing is placed on an evicting node", "S9, L8", "explore:evict-two"),
+    _planning("any-engine-report", "a report is of its epoch", "S7", "explore:late-end"),
+    _planning(
+        "fence-unwaited", "a seal ends a session after 1.1 T", "FenceHeld row; B10", "explore:n3r2-cut"
+    ),
+    _planning("fence-held", "no fence of a held session", "FenceStarted row; L8", "explore:n3r2-cut"),
+    _planning(
+        "old-boot-unseen", "another boot ends a session", "SessionClosed row; L1", "explore:n3r2-cycle"
+    ),
+    _planning("formed-unseen", "formed of folders that were seen", "Formed row", "explore:creating"),
+    _planning("delete-unburied", "a folder goes for a tombstone only", "Leave; S5", "explore:n3r2-evict"),
+)
+
+
+def _abstract(name: str, rule: str, source: str, world: str) -> Entry:
+    return Entry(name, rule, source, "abstract", (f"explore:{world}",))
+
+
 OUTSIDE: tuple[Entry, ...] = ()
 
 

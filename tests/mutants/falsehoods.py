@@ -75,9 +75,8 @@ def _of_people(volume: Volume) -> Iterator[Record]:
     yield SpecChanged(spec=Spec(domain_keys=("rack", "rack")))
     yield Expanded(size=volume.size - 4096)
     yield Expanded(size=volume.size + 4096)
-    if volume.attachments or volume.session:
-        if not volume.deleting:
-            yield DeleteRequested()
+    if (volume.attachments or volume.session) and not volume.deleting:
+        yield DeleteRequested()
     if volume.deleting:
         yield SpecChanged(spec=Spec(replicas=5))
 

@@ -17,10 +17,14 @@ Wrong = Callable[[Any], Any]
 
 
 class Patch(NamedTuple):
-    """`where`: module and name, with a class before a method: `control.loop.ControlLoop._rest`."""
+    """`where`: module and name, with a class before a method: `control.loop.ControlLoop._rest`.
+
+    `everywhere`: also where others took it from by name.
+    """
 
     where: str
     wrong: Wrong
+    everywhere: bool = True
 
 
 def always(value: object) -> Wrong:
@@ -35,7 +39,7 @@ def patched(patch: Patch) -> Iterator[None]:
     right = getattr(holder, name) if not isinstance(holder, type) else holder.__dict__[name]
     wrong = patch.wrong(right)
     places: list[Any] = [holder]
-    if not isinstance(holder, type):
+    if patch.everywhere and not isinstance(holder, type):
         places = [m for n, m in sorted(sys.modules.items()) if n.startswith("shorthorn.")]
         places = [m for m in places if m.__dict__.get(name) is right]
     for place in places:
@@ -243,18 +247,15 @@ def _ends_without_lock(_right: Any) -> Any:
 PATCHES: dict[str, tuple[Patch, ...]] = {
     # planning
     "evict-early": (Patch("core.planning.leaving._may_go", _all_that_must_go),),
-    "absent-counts": (Patch("core.planning.looking.overdue", always(False)),),
     "dead-count": (Patch("core.planning.looking.why_lost", always("")),),
     "no-place-reserved": (Patch("core.planning.placement.plan_places", _no_claim),),
     "any-engine-report": (Patch("core.model.world.World.engine_seen", _any_epoch("engines")),),
     "fence-unwaited": (Patch("core.model.world.World.replica_seen", _fenced_when_sealed),),
     "drop-unprobed": (Patch("core.planning.leaving._answered", always(True)),),
     "evict-attaches": (Patch("core.planning.planner.plan_volume", _session_for_eviction),),
-    "placed-anywhere": (Patch("core.planning.placement.why_no_place", always(None)),),
+    "placed-anywhere": (Patch("core.planning.placement.why_no_place", always(None), everywhere=False),),
     "formed-unseen": (Patch("core.planning.forming._is_empty", always(True)),),
     "delete-unburied": (Patch("core.planning.orders._folders", _deletes_what_leaves),),
-    "settle-lossy": (Patch("core.planning.settling._why_lossy", always("")),),
-    "drop-behind": (Patch("core.planning.leaving._behind", always("")),),
     "fence-held": (Patch("core.planning.fencing._held", always(False)),),
     "old-boot-unseen": (Patch("core.planning.sessions.confirmed_end", always("")),),
     "no-budget": (Patch("core.planning.admission.admit", lambda _right: lambda _world, plan: plan),),

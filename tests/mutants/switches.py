@@ -55,15 +55,11 @@ OUT: dict[str, tuple[tuple[type, tuple[Rule, ...]], ...]] = {
     "fence-early": ((FenceHeld, (fencing.waited_long_enough,)),),
     "settle-partly": ((Settled, (tasks.all_sealed,)),),
     "two-nodes": ((AttachRequested, (attachments.one_node,)),),
-    "reopen-closing": ((SessionOpened, (sessions._still_opening,)),),  # noqa: SLF001 - it is to be taken out
+    "reopen-closing": ((SessionOpened, (sessions._still_opening,)),),
     "evict-attaches": ((SessionStarted, (sessions.held_there,)),),
-    "lost-in-fencing": ((ReplicaLost, (membership._not_fencing,)),),  # noqa: SLF001 - likewise
+    "lost-in-fencing": ((ReplicaLost, (membership._not_fencing,)),),
 }
 """Switch to the rules that it takes out, by event."""
-
-
-def _change(event: type, volume: Volume, message: object) -> Change:
-    return law.TABLE[event].change(volume, message)
 
 
 def _ends_at_once(volume: Volume, event: FenceStarted) -> Change:
@@ -126,11 +122,6 @@ def _same_hold(volume: Volume, event: FenceStarted) -> Change:
     return Change(msgspec.structs.replace(after, held_since=volume.held_since), lines)
 
 
-def _silent(volume: Volume, event: SessionOpened) -> Change:
-    """A loss of all copies is not recorded: clients from before are carried over."""
-    return sessions.ROWS[SessionOpened].change(volume, msgspec.structs.replace(event, broken=False))
-
-
 INSTEAD: dict[str, tuple[type, Callable[[Volume, Any], Change]]] = {
     "fence-no-seal": (FenceStarted, _ends_at_once),
     "fence-same-epoch": (FenceStarted, _same_epoch),
@@ -140,7 +131,6 @@ INSTEAD: dict[str, tuple[type, Callable[[Volume, Any], Change]]] = {
     "detached-at-once": (DetachRequested, _detached_at_once),
     "stays-settled": (SessionOpened, _stays_settled),
     "open-same-m": (SessionOpened, _same_m),
-    "loss-unrecorded": (SessionOpened, _silent),
 }
 """Switch to what an event does instead."""
 
@@ -172,11 +162,11 @@ SWITCHES = tuple(dict.fromkeys((*OUT, *INSTEAD)))
 
 def guards_of_rows() -> dict[str, tuple[type, Rule]]:
     """Every guard of every row of the law's table, by the name of its switch."""
-    return {
-        f"guard:{event.__name__}:{rule.__name__}": (event, rule)
-        for event, row in law.TABLE.items()
-        for rule in (*row.guards, *row.grounded)
-    }
+    found: dict[str, tuple[type, Rule]] = {}
+    for event, row in law.TABLE.items():
+        rules: tuple[Rule, ...] = (*row.guards, *row.grounded)
+        found |= {f"guard:{event.__name__}:{rule.__name__}": (event, rule) for rule in rules}
+    return found
 
 
 @contextmanager

@@ -1,0 +1,137 @@
+"""The nets in which a mutant is hunted; each says by what it was caught and how fast, and holds with all rules in."""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from shorthorn.ports.clock import SystemClock
+from shorthorn.sim.explorer.search import Limits, Result, search
+from tests.mutants import nodes
+from tests.mutants.catalogue import Entry
+from tests.mutants.ghost import hunt
+from tests.mutants.switches import out
+from tests.mutants.worlds import BY_NAME
+
+ROOT = Path(__file__).parents[2]
+WALKS = 4_000
+"""The rarest violation (fence-not-in-sync) shows within 500 walks; a rule that is in must survive many more."""
+
+STATES = 60_000
+CORES_S = 3600.0
+
+
+class Caught(NamedTuple):
+    """`fast`: seed or states, for people. `what` was seen."""
+
+    by: str
+    fast: str
+    what: str
+
+
+class Loose(AssertionError):
+    """With all rules in something is wrong: the net proves nothing."""
+
+
+def walk(entry: Entry, _argument: str, *, harm: bool = False) -> Caught | None:
+    """Walks of the law."""
+    began = time.process_time()
+    with out(entry.name):
+        found = hunt(WALKS, harm_only=harm)
+    spent = time.process_time() - began
+    if found is None:
+        return None
+    seed, what = found
+    wrong = hunt(seed + 1, harm_only=harm)
+    if wrong is not None:
+        raise Loose(f"seed {wrong[0]}: {wrong[1]}")
+    return Caught("walk of the law", f"seed {seed}, {spent:.2f} s", what)
+
+
+def _harm(entry: Entry, argument: str) -> Caught | None:
+    return walk(entry, argument, harm=True)
+
+
+def _nodes(entry: Entry, _argument: str) -> Caught | None:
+    if wrong := nodes.hunt():
+        raise Loose(wrong)
+    with out(entry.name):
+        what = nodes.hunt()
+    return Caught("walk of the law", "the first node", what) if what else None
+
+
+def _explore(entry: Entry, world: str) -> Caught | None:
+    rule = entry.name if entry.kind == "abstract" else ""
+    with out("" if rule else entry.name):
+        result = _search(world, rule, STATES)
+    if not result.broken:
+        return None
+    if wrong := _held(world, result.states).broken:
+        raise Loose(f"{world}: {wrong}")
+    fast = f"{result.states} states, {len(result.story)} steps"
+    return Caught(f"explorer, {world}", fast, result.broken)
+
+
+def _search(world: str, rule: str, states: int) -> Result:
+    return search(BY_NAME[world], SystemClock(), without=rule, limits=Limits(states=states, seconds=600))
+
+
+@cache
+def _held(world: str, states: int) -> Result:
+    """The same states, with all rules in."""
+    return _search(world, "", states)
+
+
+def _cores(entry: Entry, _argument: str) -> Caught | None:
+    return _cores_all(os.environ.get("SHORTHORN_CORES", "")).get(entry.name)
+
+
+@cache
+def _cores_all(names: str) -> dict[str, Caught]:
+    """One run of the test that needs the Cargo feature `mutants`; some switches, or all. It checks the rules-in runs itself."""
+    cargo = shutil.which("cargo")
+    if cargo is None:
+        raise Loose("the switches of the cores need cargo")
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "mutants"
+    command = [cargo, "test", "--release", "--locked", "--package", "shorthorn-core", "--features", "mutants"]
+    chosen = {"MUTANTS": names} if names else {}
+    ran = subprocess.run(
+        [*command, "--test", "mutants_are_caught", "--", "--nocapture"],
+        cwd=ROOT,
+        env={**os.environ, "CARGO_TARGET_DIR": str(target), **chosen},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=CORES_S,
+    )
+    lines = re.findall(r"^caught (\S+) by (\S+) seed (\d+) in ([\d.]+) s: (.*)$", ran.stdout, re.MULTILINE)
+    if not lines or ("panicked" in ran.stderr and "nothing misses" not in ran.stderr):
+        raise Loose(ran.stderr[-4000:])
+    return {
+        name: Caught(f"simulator of the cores, {world}", f"seed {seed}, {spent} s", what)
+        for name, world, seed, spent, what in lines
+    }
+
+
+NETS: dict[str, Callable[[Entry, str], Caught | None]] = {
+    "walk": walk,
+    "harm": _harm,
+    "nodes": _nodes,
+    "explore": _explore,
+    "cores": _cores,
+}
+
+
+def catch(entry: Entry) -> Caught | None:
+    """By the first of its nets that does."""
+    for net in entry.nets:
+        name, _, argument = net.partition(":")
+        if (caught := NETS[name](entry, argument)) is not None:
+            return caught
+    return None
