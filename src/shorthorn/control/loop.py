@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 FULL_PASS_S = 60.0
 """A round without any cause, as a safety net. Costs milliseconds; nothing depends on it."""
 
+LOOK_AGAIN_MIN_S = 0.01
+"""Not sooner, however little is left of a time by an old sighting: else the same plan is made without a pause, and nobody else runs."""
+
 RETRY_S = 1.0
 """After a commit of unknown outcome, or a store that is away."""
 
@@ -127,7 +130,7 @@ class ControlLoop:
     async def _rest(self, count: int, world: World, limit_s: float | None) -> None:
         """Until something changed, a node's reach did, or the plan wants another look."""
         look_again = [s for s in (self.plan.look_again_s, limit_s, FULL_PASS_S) if s is not None]
-        end = asyncio.get_running_loop().time() + min(look_again)
+        end = asyncio.get_running_loop().time() + max(min(look_again), LOOK_AGAIN_MIN_S)
         while True:
             left = end - asyncio.get_running_loop().time()
             if left <= 0:
