@@ -32,8 +32,8 @@ SETTINGS = {"silence_s": "3", "replace_after_s": "25"}
 """Shorter than the defaults, so that a minute holds many removals, and now and then a replacement."""
 
 DISK_MIB = 384
-TOO_LONG = 3
-"""A run that has not reached its bounds in so many times its minutes, and ten more, has failed."""
+TOO_LONG, MORE_MINUTES = 3, 20
+"""A run that has not reached its bounds in so many times its minutes, and so many more, has failed."""
 
 
 class Bounds(NamedTuple):
@@ -158,7 +158,7 @@ class _Run:
 
     def _play(self) -> None:
         end = time.monotonic() + 60 * self._options.minutes
-        too_late = time.monotonic() + 60 * (TOO_LONG * self._options.minutes + 10)
+        too_late = time.monotonic() + 60 * (TOO_LONG * self._options.minutes + MORE_MINUTES)
         for episode in episodes(self._options.seed, self._cast):
             self._player.play(episode)
             now = time.monotonic()
