@@ -158,11 +158,21 @@ class SpacedCluster(ApartCluster):
             )
 
 
+def why_no_small_disks(folder: Path) -> str:
+    """Why this user may not mount one; empty when it may. Mounts one to see."""
+    try:
+        with small_disk(folder / "probe", 1):
+            return ""
+    except subprocess.CalledProcessError as error:
+        return str(error.stderr).strip()
+
+
 @contextlib.contextmanager
 def small_disk(path: Path, mib: int) -> Iterator[None]:
-    """A file system in memory. Needs root."""
+    """A file system in memory. Raises `CalledProcessError` where this user may not mount."""
     path.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "none", str(path)], check=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "none", str(path)]
+    subprocess.run(mount, check=True, capture_output=True, text=True)
     try:
         yield
     finally:

@@ -3,7 +3,6 @@
 import contextlib
 import filecmp
 import functools
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 from tests.support.foreign import storage_daemon
 from tests.support.namespaces import Loopback, Namespaces, network
 from tests.support.register_clients import RegisterClients, SawWrong, slots
-from tests.support.spaced import SERVER, SpacedCluster, small_disk
+from tests.support.spaced import SERVER, SpacedCluster, small_disk, why_no_small_disks
 from tools.chaos.consumer import Consumer
 from tools.chaos.faults import NEEDS_CUTS, NEEDS_SMALL_DISKS, Cast, episodes
 from tools.chaos.inject import SENSITIVE, Injector
@@ -87,16 +86,16 @@ def run(options: Options, say: Callable[[str], None]) -> Outcome:
     with contextlib.ExitStack() as stack:
         stack.enter_context(net)
         data = options.folder / "data"
-        small = os.geteuid() == 0
-        for name in hosts[1:] if small else ():
+        no_disks = why_no_small_disks(options.folder)
+        for name in () if no_disks else hosts[1:]:
             stack.enter_context(small_disk(data / "nodes" / name / "disks" / "d1", DISK_MIB))
-        if not small:
-            say("not root: no disk is full")
+        if no_disks:
+            say(f"no disk is full: {no_disks}")
         cluster = SpacedCluster(
             data, net, options.nodes, f"{DISK_MIB}MiB", options.shorthorn, options.environment
         )
         stack.enter_context(cluster)
-        return _Run(options, cluster, net, small, say).run()
+        return _Run(options, cluster, net, say, small=not no_disks).run()
 
 
 class _Run:
@@ -105,8 +104,9 @@ class _Run:
         options: Options,
         cluster: SpacedCluster,
         net: Namespaces | Loopback,
-        small: bool,
         say: Callable[[str], None],
+        *,
+        small: bool,
     ) -> None:
         self._options, self._cluster, self._say = options, cluster, say
         self._consumer = Consumer(cluster)
@@ -248,7 +248,7 @@ class _Journal:
 
 def counted(counts: dict[str, int]) -> str:
     """In one line."""
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "none"
 
 
 def summary(outcome: Outcome) -> str:
@@ -258,7 +258,7 @@ def summary(outcome: Outcome) -> str:
     kinds = ("session_started", "replica_lost", "replica_synced", "fence_held", "replica_placed")
     lines = [
         f"{sum(outcome.faults.values())} faults: {counted(outcome.faults)}",
-        f"requests: {counted(outcome.requests)}; nodes {counted(outcome.figures['evictions'])}",
+        f"requests: {counted(outcome.requests)}; evictions: {counted(outcome.figures['evictions'])}",
         f"{outcome.heals} times healthy again, each time what ran was what is recorded",
         f"{outcome.sessions} sessions; events: {counted({k: events[k] for k in kinds if events.get(k)})}",
         f"{outcome.writes} acknowledged writes of judged clients: {counted(outcome.figures['clients'])}",
