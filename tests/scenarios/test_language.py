@@ -9,8 +9,8 @@ from shorthorn.sim.scenario.language import CHAPTERS
 from shorthorn.sim.scenario.runner import Flaps
 from shorthorn.sim.scenario.scenario import NotReached
 from shorthorn.sim.scenario.script import BadScenario
+from shorthorn.sim.scenario.simulated import Simulated
 from shorthorn.sim.scenario.stage import Plan
-from tests.scenarios.naive import Naive
 
 STORY = """cluster nodes=3
 volume v1 size=8MiB replicas=3; rest
@@ -25,20 +25,20 @@ v1: attached healthy; replicas n1 n2 n3
 """
 
 
-class Flapping(Naive):
+class Flapping(Simulated):
     """Something is journaled each time somebody lets time pass."""
 
     def run_for(self, seconds: float) -> None:
         super().run_for(seconds)
-        self.cluster.journal.append("v1: again")
+        self._journal.append("v1: again")
 
 
 def test_a_story_with_the_right_answers_agrees() -> None:
-    assert runner.run(STORY, Naive).agrees
+    assert runner.run(STORY, Simulated).agrees
 
 
 def test_a_wrong_answer_is_shown_as_a_difference() -> None:
-    outcome = runner.run(STORY.replace("attached", "detached"), Naive)
+    outcome = runner.run(STORY.replace("attached", "detached"), Simulated)
     assert not outcome.agrees
     assert "+v1: attached healthy; replicas n1 n2 n3" in outcome.difference("story.txt")
 
@@ -46,14 +46,14 @@ def test_a_wrong_answer_is_shown_as_a_difference() -> None:
 def test_rewriting_writes_the_answers_that_came_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "story.txt"
     file.write_text(STORY.replace("; replicas n1 n2 n3", "; replicas n9"))
-    assert not runner.run_file(file, Naive, rewrite=True).agrees
+    assert not runner.run_file(file, Simulated, rewrite=True).agrees
     assert file.read_text() == STORY
 
 
 def test_answers_that_are_missing_are_written(tmp_path: Path) -> None:
     file = tmp_path / "story.txt"
     file.write_text("\n".join(line for line in STORY.splitlines() if not line.startswith("v1:")) + "\n")
-    runner.run_file(file, Naive, rewrite=True)
+    runner.run_file(file, Simulated, rewrite=True)
     assert file.read_text() == STORY
 
 
@@ -62,7 +62,7 @@ def test_answers_that_are_missing_are_written(tmp_path: Path) -> None:
     [
         ("cluster nodes=3\nfly n1\n----\n", "line 2: fly n1: no such command"),
         ("cluster nodes=3\n\nfor 3\n----\n", "line 3: for 3: 3 is no duration"),
-        ("cluster nodes=3; cordon n9\n----\n", "line 1: cordon n9: n9; usage: cordon n2"),
+        ("cluster nodes=3; power-off n9\n----\n", "line 1: power-off n9: n9; usage: power-off n2"),
         ("cluster nodes=3\nkill engine\n----\n", "line 2: kill engine: which engine"),
         ("cluster nodes=3\nwrite v1 7 b0\n----\n", "line 2: write v1 7 b0"),
         ("cluster nodes=3\nuntil v1\n----\n", "line 2: until v1: until what"),
@@ -73,13 +73,13 @@ def test_answers_that_are_missing_are_written(tmp_path: Path) -> None:
 )
 def test_what_is_not_understood_is_said_with_its_line(text: str, said: str) -> None:
     with pytest.raises(BadScenario, match=said.replace("(", r"\(")):
-        runner.run(text, Naive)
+        runner.run(text, Simulated)
 
 
 def test_what_does_not_come_within_its_bound_is_said_with_what_is() -> None:
     text = STORY.replace("attach v1 n1", "until v1 attached")
     with pytest.raises(NotReached, match="v1 attached; it is: v1: detached healthy; replicas n1 n2 n3"):
-        runner.run(text, Naive)
+        runner.run(text, Simulated)
 
 
 def test_what_goes_on_after_the_last_rest_is_said() -> None:
@@ -94,11 +94,12 @@ def test_a_story_that_does_not_end_at_rest_may_go_on() -> None:
 def test_the_stage_ends_whatever_happens() -> None:
     ended = []
 
-    class Ending(Naive):
+    class Ending(Simulated):
         def end(self) -> None:
+            super().end()
             ended.append(self)
 
-    def make(plan: Plan) -> Naive:
+    def make(plan: Plan) -> Simulated:
         return Ending(plan)
 
     runner.run(STORY, make)

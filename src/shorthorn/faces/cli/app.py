@@ -8,7 +8,16 @@ from cyclopts import App, CycloptsError
 
 from shorthorn.errors import ShorthornError
 from shorthorn.faces.cli.client import Refusal
-from shorthorn.faces.cli.commands import cluster, explore, nodes, processes, proofs, settings, volumes
+from shorthorn.faces.cli.commands import (
+    cluster,
+    explore,
+    nodes,
+    processes,
+    proofs,
+    scenario,
+    settings,
+    volumes,
+)
 from shorthorn.version import version_line
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -29,6 +38,7 @@ def build() -> App:
     nodes.add(app)
     settings.add(app)
     cluster.add(app)
+    scenario.add(app)
     proofs.add(app)
     explore.add(app)
     return app

@@ -131,7 +131,7 @@ PEOPLE = Chapter(
         Verb("volume v1 size=1GiB [replicas=3] [domain=zone]", "create", _volume),
         Verb("attach v1 n1 [HOLDER]", "a consumer attaches; the holder is `pod` if it has no name", _attach),
         Verb("detach v1 [HOLDER]", "a consumer lets go", _detach),
-        Verb("scale v1 2", "another number of replicas; `auto` is possible", _scale),
+        Verb("scale v1 2", "another number of replicas", _scale),
         Verb("delete v1", "delete the volume", _delete),
         Verb("cordon n2", "nothing new is placed there", _of_node("cordon")),
         Verb("uncordon n2", "the end of that", _of_node("uncordon")),
@@ -147,18 +147,17 @@ PEOPLE = Chapter(
 
 
 def _write(scenario: Scenario, names: Names, options: Options) -> None:
-    volume, block, value = names
-    fua = options.get("fua") == "yes"
-    scenario.find_device(volume, options.get("on", ""))
-    call = scenario.on().write(volume, words.block(block), int(value), node=options.get("on", ""), fua=fua)
+    volume, block, value = names[0], words.block(names[1]), int(names[2])
+    node, fua = options.get("on", ""), options.get("fua") == "yes"
+    scenario.find_device(volume, node)
+    call = scenario.on().write(volume, block, value, node=node, fua=fua)
     scenario.ask(_told("write", names, options), call)
 
 
 def _read(scenario: Scenario, names: Names, options: Options) -> None:
-    volume, block = names
-    scenario.find_device(volume, options.get("on", ""))
-    call = scenario.on().read(volume, words.block(block), node=options.get("on", ""))
-    scenario.ask(_told("read", names, options), call)
+    volume, block, node = names[0], words.block(names[1]), options.get("on", "")
+    scenario.find_device(volume, node)
+    scenario.ask(_told("read", names, options), scenario.on().read(volume, block, node=node))
 
 
 def _flush(scenario: Scenario, names: Names, options: Options) -> None:
@@ -209,7 +208,8 @@ def _of_program(act: str) -> Do:
 def _restart(scenario: Scenario, names: Names, options: Options) -> None:
     program = _program(names, options)
     scenario.on().kill(program)
-    scenario.on().start(program)
+    if program.kind in (Kind.AGENT, Kind.CONTROL):
+        scenario.on().start(program)
 
 
 def _power_off(scenario: Scenario, names: Names, _options: Options) -> None:
@@ -279,10 +279,14 @@ FAULTS = Chapter(
         Verb(f"resume {WHAT}", "SIGCONT", _of_program("resume")),
         Verb(
             f"start {WHAT}",
-            "start what was killed; engines and replica programs are started by their agent",
+            "start an agent or a control process again; engines and replica programs are their agent's to start",
             _of_program("start"),
         ),
-        Verb(f"restart {WHAT}", "kill and start", _restart),
+        Verb(
+            f"restart {WHAT}",
+            "kill and start again, at once; engines and replica programs by their agent, when it may",
+            _restart,
+        ),
         Verb("lead c2", "that control process becomes the leader", _lead),
         Verb(
             "cut n1 [n2] [one-way]",
@@ -326,7 +330,12 @@ TIME = Chapter(
             "`v1 leaving n2`, `v1 opening`, `v1 closing`, `v1 fencing`, `v1 settled`, `v1 gone`, `evict n2 done`",
             _until,
         ),
-        Verb("rest [within=15m]", "until nothing changes any more; fails if that never comes", _rest),
+        Verb(
+            "rest [within=15m]",
+            "until nothing has changed for 70 s, which is longer than every pause in the system but `replace_after_s`; fails if "
+            "that never comes",
+            _rest,
+        ),
     ),
 )
 
@@ -336,6 +345,10 @@ TIME = Chapter(
 
 def _waits(scenario: Scenario, names: Names, _options: Options) -> None:
     scenario.looks.append(lambda: look.wait_lines(scenario.on().world(), names[0]))
+
+
+def _explain(scenario: Scenario, names: Names, _options: Options) -> None:
+    scenario.looks.append(lambda: look.reason_lines(scenario.on().world(), names[0]))
 
 
 def _engines(scenario: Scenario, names: Names, _options: Options) -> None:
@@ -358,6 +371,7 @@ LOOKING = Chapter(
     "What the next answer tells besides",
     (
         Verb("waits v1", "what planning holds back for the volume, and what would free it", _waits),
+        Verb("explain v1", "why the volume is as it is, and what it waits for", _explain),
         Verb("engines v1", "where engines of the volume really run, whatever is recorded", _engines),
         Verb("folders n2", "whose replicas really lie on the node's disk", _folders),
         Verb("mark", "from now on each answer counts the sessions started since", _mark),

@@ -41,6 +41,13 @@ def wait_lines(world: World, volume: str) -> list[str]:
     return [_steady(world, f"waits: {line}") for line in waits if line.startswith(f"{volume}: ")]
 
 
+def reason_lines(world: World, volume: str) -> list[str]:
+    """Why the volume is as it is, in the system's own words."""
+    found = find(world, volume)
+    reasons = explain(world, found).reasons if found else ()
+    return [_steady(world, f"{volume}: {reason}") for reason in reasons]
+
+
 def find(world: World, name: str) -> Volume | None:
     """The volume of that name; of several (one being deleted gave its name away), the one that keeps it."""
     found = [v for v in world.volumes.values() if v.name == name]
@@ -52,12 +59,15 @@ def _nodes(volume: Volume) -> str:
 
 
 def _steady(world: World, line: str) -> str:
-    """Without what differs by a hair: how long somebody is away, and ids, which become the replica's place."""
+    """Without what differs by a hair: how long somebody is away, and ids, which become the places they name."""
+    for node in world.nodes.values():
+        for number, disk in enumerate(node.disks, start=1):
+            line = re.sub(rf"\b{re.escape(disk.uid)}\b", f"{node.name}-d{number}", line)
     for volume in world.volumes.values():
         known = [(one.id, one.node) for one in volume.replicas]
         known += [(one.replica, one.node) for one in volume.tombstones]
-        for replica, node in known:
-            line = re.sub(rf"\b{re.escape(replica)}\b", f"r@{node}", line)
+        for replica, place in known:
+            line = re.sub(rf"\b{re.escape(replica)}\b", f"r@{place}", line)
     return _AWAY.sub("for a while", line)
 
 

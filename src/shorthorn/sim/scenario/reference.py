@@ -28,6 +28,7 @@ came into the files instead: read the diff. `tests/scenarios/` holds the project
 One command a line; several on a line are parted by `;`. `#` begins a comment. An answer ends with an empty line; after it the story
 may go on. An answer holds, in this order: requests that were refused, and what clients were told, as they came; each volume; each
 eviction that is wanted; what was asked for besides. `NAME=VALUE` are options, in any order.
+In reasons `r@n2` stands for the replica on n2, and "for a while" for a time in seconds.
 
 Every invariant is checked at each step, and every answer of a client against all that came before. If a file ends with `rest`,
 nothing more may happen for two minutes after it.

@@ -15,6 +15,10 @@ QUIET_S = 120.0
 """So long nothing may happen after the last answer of a scenario that ended at rest."""
 
 
+WRONG = (script.BadScenario, AssertionError)
+"""What a scenario may end with besides another answer: not understood, not reached, flapping, an invariant broken."""
+
+
 class Flaps(AssertionError):
     """After the last rest something went on happening."""
 
@@ -72,7 +76,9 @@ def _answer(scenario: Scenario, block: script.Block) -> str:
 
 def _ends_at_rest(block: script.Block) -> bool:
     verbs = [command.text.split()[0] for command in block.commands()]
-    happening = [verb for verb in verbs if verb not in ("waits", "engines", "folders", "mark", "read")]
+    happening = [
+        verb for verb in verbs if verb not in ("waits", "explain", "engines", "folders", "mark", "read")
+    ]
     return bool(happening) and happening[-1] == "rest"
 
 

@@ -63,10 +63,10 @@ class Scenario:
         self.said.append(Asked(command, call))
         self.on().run_until(lambda: bool(call.answer), CLIENT_S)
 
-    def until(self, what: str, condition: Callable[[World], bool], within_s: float) -> None:
+    def until(self, what: str, condition: Callable[[Stage], bool], within_s: float) -> None:
         """Run until it is so. Raises `NotReached`."""
         stage = self.on()
-        if not stage.run_until(lambda: condition(stage.world()), within_s):
+        if not stage.run_until(lambda: condition(stage), within_s):
             raise NotReached(f"not within {within_s:g} s: {what}; {self._lines()}")
 
     def _lines(self) -> str:
@@ -94,40 +94,35 @@ def _told(asked: Asked) -> str:
     return f"{asked.text}: {asked.call.answer or 'waits'}"
 
 
-def condition(words: list[str]) -> Callable[[World], bool]:
+def condition(words: list[str]) -> Callable[[Stage], bool]:
     """`v1 attached`, `v1 healthy`, `v1 replicas n1 n2`, `v1 syncing n4`, `v1 fencing`, `v1 gone`, `evict n2 done`.
 
-    Raises ValueError.
+    What is recorded is looked at in the record itself; states and health are as the leader sees them. Raises ValueError.
     """
     match words:
         case ["evict", node, state]:
-            return lambda world: f"evict {node}: {state}" in "\n".join(look.eviction_lines(world))
+            return lambda on: f"evict {node}: {state}" in "\n".join(look.eviction_lines(on.world()))
         case [name, "gone"]:
-            return lambda world: look.find(world, name) is None
+            return lambda on: on.volume(name) is None
         case [name, "replicas", *nodes]:
-            wanted = f"replicas {' '.join(sorted(nodes))}"
-            return lambda world: _line(world, name).endswith(wanted)
+            return lambda on: any(sorted(nodes) == sorted(r.node for r in v.in_sync) for v in _one(on, name))
         case [name, "syncing", node]:
-            return lambda world: any(r.node == node for v in _one(world, name) for r in v.syncing)
+            return lambda on: any(r.node == node for v in _one(on, name) for r in v.syncing)
         case [name, "leaving", node]:
-            return lambda world: any(
-                r.node == node and r.leaving for v in _one(world, name) for r in v.replicas
-            )
+            return lambda on: any(r.node == node and r.leaving for v in _one(on, name) for r in v.replicas)
         case [name, "copied", node]:
-            return lambda world: any(r.node == node for v in _one(world, name) for r in v.in_sync)
+            return lambda on: any(r.node == node for v in _one(on, name) for r in v.in_sync)
         case [name, "settled"]:
-            return lambda world: any(v.settled for v in _one(world, name))
+            return lambda on: any(v.settled for v in _one(on, name))
         case [name, ("opening" | "closing" | "fencing") as phase]:
-            return lambda world: any(
-                v.session.phase is SessionPhase(phase) for v in _one(world, name) if v.session
-            )
+            return lambda on: any(v.session.phase is SessionPhase(phase) for v in _one(on, name) if v.session)
         case [name, *states] if states:
-            return lambda world: set(states) <= set(_line(world, name).split(";")[0].split()[1:])
+            return lambda on: set(states) <= set(_line(on.world(), name).split(";")[0].split()[1:])
     raise ValueError("until what? e.g. until v1 attached healthy")
 
 
-def _one(world: World, name: str) -> list[Volume]:
-    found = look.find(world, name)
+def _one(on: Stage, name: str) -> list[Volume]:
+    found = on.volume(name)
     return [found] if found else []
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from shorthorn.core.model.volume import Spec
+from shorthorn.core.model.volume import Spec, Volume
 from shorthorn.core.model.world import World
 
 
@@ -97,6 +97,7 @@ class Stage(Protocol):
 
     # What is so
     def world(self) -> World: ...
+    def volume(self, name: str) -> Volume | None: ...
     def journal(self) -> Sequence[str]: ...
     def engines(self, volume: str) -> Sequence[str]: ...
     def folders(self, node: str) -> Sequence[str]: ...
