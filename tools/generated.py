@@ -29,7 +29,7 @@ class Generated:
 
 ALL: tuple[Generated, ...] = (
     Generated("api/openapi.json", "tools.openapi:text"),
-    Generated("docs/scenarios.md", "shorthorn.sim.scenario.reference:text"),
+    Generated("docs/scenarios.md", "tools.scenario_page:text"),
 )
 
 

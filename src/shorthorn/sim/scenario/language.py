@@ -1,6 +1,6 @@
 """The table of commands: how each is written, what it means, and what it does.
 
-docs/scenarios.md is made from this table (`reference`), so it can't lag behind.
+docs/scenarios.md is made from this table (tools.scenario_page), so it can't lag behind.
 """
 
 from collections.abc import Callable
