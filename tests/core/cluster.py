@@ -413,7 +413,9 @@ def _create(_cluster: Cluster, machine: Machine, order: CreateReplica) -> None:
 
 
 def _delete(_cluster: Cluster, machine: Machine, order: DeleteReplica) -> None:
-    machine.folders.pop(order.replica, None)
+    folder = machine.folders.get(order.replica)
+    if folder is not None and not folder.damaged:  # nobody knows what a damaged one is
+        del machine.folders[order.replica]
 
 
 def _probe(_cluster: Cluster, machine: Machine, order: ProbeReplica) -> None:

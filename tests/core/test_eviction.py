@@ -319,3 +319,19 @@ def test_nothing_is_dropped_for_the_sake_of_a_copy_that_went_back_in_time() -> N
     folders[old.id] = msgspec.structs.replace(now, probe=folders[old.id].probe)
     cluster.rest()
     assert len(cluster.volume("v1").in_sync) == 2
+
+
+def test_a_damaged_folder_is_named_as_what_the_eviction_waits_for() -> None:
+    """Its program deletes it for nobody, so that nothing goes on by itself (L4)."""
+    cluster = used(4)
+    folders = cluster.machines[NodeName("n2")].folders
+    for replica, folder in folders.items():
+        folders[replica] = msgspec.structs.replace(folder, damaged="both slots of the header are unreadable")
+    evict(cluster, "n2")
+    cluster.rest()
+    report = eviction_report(cluster.world(), NodeName("n2"))
+    assert report.state == "blocked"
+    assert "on n2 is left alone, as it can't be read: both slots" in report.lines[0]
+    folders.clear()
+    cluster.rest()
+    assert eviction_report(cluster.world(), NodeName("n2")).state == "done"

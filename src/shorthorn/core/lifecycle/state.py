@@ -11,7 +11,7 @@ from shorthorn.core.lifecycle.resyncs import resync_line, resync_seen
 from shorthorn.core.model.ids import NodeName
 from shorthorn.core.model.record import Record
 from shorthorn.core.model.sighting import Reach
-from shorthorn.core.model.volume import Replica, Session, SessionPhase, Volume
+from shorthorn.core.model.volume import Replica, Session, SessionPhase, Tombstone, Volume
 from shorthorn.core.model.world import World
 
 
@@ -229,9 +229,17 @@ def _why_fencing(world: World, volume: Volume, session: Session) -> tuple[str, .
 
 def _why_deleting(world: World, volume: Volume) -> tuple[str, ...]:
     return tuple(
-        f"waits for the folder of replica {t.replica} on {t.node} to go"
-        + ("" if world.heard(t.node) else f": {_why_unheard(world, t.node)}")
+        f"waits for the folder of replica {t.replica} on {t.node} to go" + _why_not_gone(world, t)
         for t in volume.tombstones
+    )
+
+
+def _why_not_gone(world: World, stone: Tombstone) -> str:
+    if not world.heard(stone.node):
+        return f": {_why_unheard(world, stone.node)}"
+    seen = world.replica_seen(stone.node, stone.disk, stone.replica)
+    return (
+        f": it can't be read, so somebody has to remove it: {seen.damaged}" if seen and seen.damaged else ""
     )
 
 

@@ -6,6 +6,7 @@ from shorthorn.core.model.volume import SessionPhase, Volume
 from shorthorn.core.model.world import World
 from shorthorn.core.planning.looking import coming, present
 from shorthorn.core.planning.planner import plan_volume
+from shorthorn.core.planning.reclaim import left_alone
 
 
 class EvictionReport(Record):
@@ -42,10 +43,12 @@ def _on(volume: Volume, node: NodeName, dead: bool) -> bool:
 
 
 def _busy(world: World, volume: Volume, node: NodeName) -> bool:
-    """Something goes on by itself: a task, a resync or a removal by the engine, or only the folder is left to go."""
+    """Something goes on by itself: a task, a resync or a removal by the engine, or only folders are left to go, and do."""
     here = [r for r in volume.replicas if r.node == node]
-    if volume.tasks or not here:
+    if volume.tasks:
         return True
+    if not here:
+        return not any(left_alone(world, stone) for stone in volume.tombstones if stone.node == node)
     if volume.session is None or volume.session.phase is not SessionPhase.OPEN:
         return False
     return any(r.leaving for r in here) or any(present(world, r) for r in coming(world, volume))

@@ -8,7 +8,7 @@ from shorthorn.core.planning.plan import Intent, Plan, Release
 
 
 def plan_reclaim(world: World, volume: Volume) -> Plan:
-    """Intents: ReplicaGone with the release of its space. Waits: the node of a tombstone is not heard."""
+    """Intents: ReplicaGone with the release of its space. Waits: its node is not heard, or nobody knows what its folder is."""
     plan = Plan()
     for stone in volume.tombstones:
         disk = world.disk_seen(stone.node, stone.disk)
@@ -16,7 +16,30 @@ def plan_reclaim(world: World, volume: Volume) -> Plan:
             plan += _unheard(world, volume, stone)
         elif stone.replica in disk.gone:
             plan += Plan(intents=(_forget(volume, stone),))
+        elif why := left_alone(world, stone):
+            plan += Plan(
+                waits=(
+                    wait(
+                        volume,
+                        why,
+                        f"somebody looks at it on {stone.node}, removes it and restarts its replica program",
+                        stone.node,
+                    ),
+                )
+            )
     return plan
+
+
+def left_alone(world: World, stone: Tombstone) -> str:
+    """Why the folder stays although it has a tombstone; empty if it goes.
+
+    Whether it has stored something newer than the tombstone (docs/protocol.md, Deletion orders) can't be told of one that can't
+    be read, so its program deletes it for nobody.
+    """
+    seen = world.replica_seen(stone.node, stone.disk, stone.replica)
+    if seen is None or not seen.damaged:
+        return ""
+    return f"the folder of replica {stone.replica} on {stone.node} is left alone, as it can't be read: {seen.damaged}"
 
 
 def _unheard(world: World, volume: Volume, stone: Tombstone) -> Plan:

@@ -255,6 +255,11 @@ def _damage(scenario: Scenario, names: Names, _options: Options) -> None:
     scenario.on().damage(volume, node)
 
 
+def _remove(scenario: Scenario, names: Names, _options: Options) -> None:
+    volume, node = names
+    scenario.on().remove(volume, node)
+
+
 def _slow(scenario: Scenario, names: Names, _options: Options) -> None:
     scenario.on().slow(names[0], 0.0 if names[1] == "off" else words.duration(names[1]))
 
@@ -298,6 +303,9 @@ FAULTS = Chapter(
         Verb("free n2", "the end of that", _free),
         Verb("rot v1 n2 b0", "the block's bytes on n2's disk are not what was written, silently", _rot),
         Verb("damage v1 n2", "the header of the replica on n2 is not readable any more", _damage),
+        Verb(
+            "remove v1 n2", "somebody deletes the volume's folders on n2's disk with their own hands", _remove
+        ),
         Verb("slow n2 20ms", "each operation of its disk takes so long; `off` ends it", _slow),
         Verb("clock n2 +1h", "its wall clock jumps", _clock),
     ),

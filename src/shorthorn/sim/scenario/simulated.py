@@ -166,6 +166,12 @@ class Simulated:
         for slot in (0, BLOCK):
             self._drive(node).sim.rot(header, slot + 40, SILENCE)
 
+    def remove(self, volume: str, node: str) -> None:
+        drive = self._drive(node)
+        for name in drive.sim.replicas(FOLDER):
+            if self._replicas.get(ReplicaId(name)) == volume:
+                drive.sim.delete(f"{FOLDER}/{name}")
+
     def slow(self, node: str, seconds: float) -> None:
         times = Times()
         if seconds:
