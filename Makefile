@@ -86,8 +86,8 @@ chaos: packages build $(if $(MUTANT),build-mutants)   ## random faults under loa
 	  $(addprefix --mutant ,$(MUTANT)) $(addprefix --json ,$(JSON))
 
 .PHONY: prove
-prove: packages build build-mutants   ## all proofs at length, some hours; writes docs/proofs.md (make prove ONLY="explorer sim")
-	@$(BIN)/python -m tools.prove $(addprefix --only ,$(ONLY))
+prove: packages build build-mutants   ## all proofs at length, an hour or two; writes docs/proofs.md (make prove ONLY="explorer sim")
+	@$(BIN)/python -m tools.prove $(if $(ONLY),--only $(ONLY))
 
 .PHONY: measure
 measure: packages build   ## the figures of README.md: fio against a volume and against nbdkit, side by side
