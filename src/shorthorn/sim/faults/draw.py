@@ -82,13 +82,29 @@ class Draw:
 
     def _faults(self, hour: int, begin: float, end: float) -> Iterator[Step]:
         chance = self.chance(f"faults {hour}")
-        mean_s = chance.choice((45.0, 90.0, 150.0))
+        mean_s = chance.choice((25.0, 45.0, 90.0))
         at = begin
         while (at := at + chance.expovariate(1 / mean_s) + 5.0) < end - 10.0:
             kind = chance.choices(_KINDS, _WEIGHTS)[0]
             for step in kind(self, chance, round(at, 3)):
-                last = end - 5.0 - step.at_s
-                yield Step(at_s=step.at_s, do=step.do, of=step.of, for_s=min(step.for_s, max(last, 0.5)))
+                yield from self._struck(chance, step, end - 5.0)
+
+    def _struck(self, chance: Random, step: Step, end: float) -> Iterator[Step]:
+        """A fault in the middle of a rush of requests, and now and then another one while it lasts."""
+        yield Step(at_s=step.at_s, do=step.do, of=step.of, for_s=min(step.for_s, max(end - step.at_s, 0.5)))
+        yield from self._rush(chance, step.at_s, step.of)
+        if step.for_s > 1.0 and chance.random() < 0.4:
+            then = round(step.at_s + chance.uniform(0.0, min(step.for_s, 12.0)), 3)
+            second = chance.choice((_kill, _kill, _power, _pause, _reset))
+            for more in second(self, chance, then):
+                yield from self._rush(chance, more.at_s, more.of)
+                yield Step(at_s=more.at_s, do=more.do, of=more.of, for_s=min(more.for_s, max(end - then, 0.5)))
+
+    def _rush(self, chance: Random, at: float, struck: tuple[str, ...]) -> Iterator[Step]:
+        """Requests on two volumes, or on the one that is struck."""
+        for volume in [v for v in struck if v in self.volumes] or chance.sample(self.volumes, 2):
+            when = max(0.0, at - chance.uniform(0.001, 0.015))
+            yield Step(at_s=round(when, 4), do="io", of=(volume, "rush"), for_s=0.5)
 
     def _people(self, hour: int, begin: float, end: float) -> Iterator[Step]:
         """Maintenance, and volumes that come and go."""
@@ -148,7 +164,7 @@ class Draw:
         at = begin
         while at < end:
             stretch = chance.uniform(*IO_S)
-            kind = chance.choices(("mixed", "writes", "reads", "burst", "idle"), (5, 2, 2, 3, 2))[0]
+            kind = chance.choices(("mixed", "writes", "reads", "burst", "idle"), (5, 2, 2, 2, 6))[0]
             if kind != "idle":
                 yield Step(at_s=round(at, 3), do="io", of=(volume, kind), for_s=round(stretch, 1))
             at += stretch
