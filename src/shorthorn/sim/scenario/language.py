@@ -255,6 +255,18 @@ def _damage(scenario: Scenario, names: Names, _options: Options) -> None:
     scenario.on().damage(volume, node)
 
 
+def _fail(scenario: Scenario, names: Names, _options: Options) -> None:
+    node, what = names
+    if what not in ("sync", "write"):
+        raise ValueError(f"{what} does not fail by itself; write sync or write")
+    scenario.on().fail(node, what)
+
+
+def _reset(scenario: Scenario, names: Names, _options: Options) -> None:
+    one, other = names
+    scenario.on().reset(one, other)
+
+
 def _remove(scenario: Scenario, names: Names, _options: Options) -> None:
     volume, node = names
     scenario.on().remove(volume, node)
@@ -299,10 +311,12 @@ FAULTS = Chapter(
             _cut,
         ),
         Verb("join n1 [n2]", "the end of that", _join),
+        Verb("reset n1 n2", "every connection between the two breaks", _reset),
         Verb("fill n2", "its disk has no space left", _fill),
         Verb("free n2", "the end of that", _free),
         Verb("rot v1 n2 b0", "the block's bytes on n2's disk are not what was written, silently", _rot),
         Verb("damage v1 n2", "the header of the replica on n2 is not readable any more", _damage),
+        Verb("fail n2 sync", "the next sync (or `write`) of its disk fails, with an error", _fail),
         Verb(
             "remove v1 n2", "somebody deletes the volume's folders on n2's disk with their own hands", _remove
         ),

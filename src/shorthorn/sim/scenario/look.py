@@ -66,6 +66,8 @@ def _steady(world: World, line: str) -> str:
     for volume in world.volumes.values():
         known = [(one.id, one.node) for one in volume.replicas]
         known += [(one.replica, one.node) for one in volume.tombstones]
+        for number, layer in enumerate(volume.chain, start=1):
+            line = re.sub(rf"\b{re.escape(layer)}\b", f"l{number}", line)
         for replica, place in known:
             line = re.sub(rf"\b{re.escape(replica)}\b", f"r@{place}", line)
     return _AWAY.sub("for a while", line)

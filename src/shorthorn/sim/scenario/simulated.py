@@ -148,6 +148,9 @@ class Simulated:
         for a, b in self._links(one, other):
             self.cluster.network.join(a, b)
 
+    def reset(self, one: str, other: str) -> None:
+        _done(self._faults.reset(one, other), f"there is no connection between {one} and {other}")
+
     def fill(self, node: str) -> None:
         drive = self._drive(node)
         drive.set_capacity(drive.used)
@@ -165,6 +168,10 @@ class Simulated:
         header = f"{FOLDER}/{self._replica(volume, node).id}/header"
         for slot in (0, BLOCK):
             self._drive(node).sim.rot(header, slot + 40, SILENCE)
+
+    def fail(self, node: str, what: str) -> None:
+        self._drive(node)  # it is there
+        (self._faults.fail_sync if what == "sync" else self._faults.fail_write)(node)
 
     def remove(self, volume: str, node: str) -> None:
         drive = self._drive(node)

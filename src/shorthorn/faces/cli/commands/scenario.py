@@ -1,6 +1,7 @@
 """`shorthorn scenario FILE…`: stories told on the simulator, and whether their answers come."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,9 @@ def scenario(
     rewrite: Annotated[
         bool, Parameter(help="Write the answers that come into the files: read the diff.", negative="")
     ] = False,
+    seed: Annotated[
+        int | None, Parameter(help="Another chance than the file's: other delays, the same story.")
+    ] = None,
     output: Annotated[Output, Parameter(help="text for people, json for programs.")] = "text",
 ) -> None:
     """Run scenario files on the simulator; show where an answer differs from the one in the file.
@@ -35,7 +39,7 @@ def scenario(
     """
     if not files:
         raise NotFound("name at least one scenario file")
-    results = [_run(path, rewrite=rewrite) for path in files]
+    results = [_run(path, seed, rewrite=rewrite) for path in files]
     if output == "json":
         render.show_json({"scenarios": results})
     else:
@@ -48,7 +52,7 @@ def scenario(
         raise Unexpected(f"{len(wrong)} of {len(results)} not as expected: {', '.join(wrong)}")
 
 
-def _run(path: Path, *, rewrite: bool) -> dict[str, str]:
+def _run(path: Path, seed: int | None, *, rewrite: bool) -> dict[str, str]:
     from shorthorn.sim.scenario import runner  # noqa: PLC0415 - no other command needs the simulator
     from shorthorn.sim.scenario.simulated import Simulated  # noqa: PLC0415
 
@@ -57,7 +61,8 @@ def _run(path: Path, *, rewrite: bool) -> dict[str, str]:
     if not path.is_file():
         raise NotFound(f"there is no file {path}")
     try:
-        outcome = runner.run_file(path, Simulated, rewrite=rewrite)
+        make = Simulated if seed is None else lambda plan: Simulated(replace(plan, seed=seed))
+        outcome = runner.run_file(path, make, rewrite=rewrite)
     except runner.WRONG as error:
         return {"file": str(path), "result": f"{type(error).__name__}: {error}", "difference": ""}
     if outcome.agrees:
