@@ -6,6 +6,7 @@ from tools.chaos.faults import (
     ALONE,
     DECK,
     GAP_S,
+    HALF_WAY_S,
     LATE_S,
     NEEDS_CUTS,
     SIGNALS,
@@ -75,6 +76,12 @@ def test_what_can_tear_every_copy_happens_alone_and_is_healed() -> None:
 def test_a_machine_without_namespaces_has_no_cuts() -> None:
     assert not {f.kind for f in faults(CAST._replace(without=NEEDS_CUTS))} & NEEDS_CUTS
     assert len({f.kind for f in faults(CAST._replace(without=NEEDS_CUTS))}) == len(Kind) - len(NEEDS_CUTS)
+
+
+def test_evictions_are_cancelled_half_way() -> None:
+    cancelled = [f.for_s for f in faults() if f.kind is Kind.EVICT_CANCELLED]
+    assert cancelled
+    assert all(HALF_WAY_S[0] <= s <= HALF_WAY_S[1] for s in cancelled)
 
 
 def test_stops_are_short_and_long() -> None:

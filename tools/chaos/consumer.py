@@ -63,15 +63,20 @@ class Consumer:
         While faults last there may be no place, or no source: then it ends without effect, which must be harmless.
         """
         self._ask("PUT", f"/v1/nodes/{node}/eviction")
-        began = time.monotonic()
-        limit_s = EVICT_S if cancel_after_s is None else cancel_after_s
-        said = ""
-        while said != "done" and time.monotonic() - began < limit_s:
+        began, said = time.monotonic(), ""
+        if cancel_after_s is not None:
+            time.sleep(cancel_after_s)
+            said = self._eviction(node)
+        while cancel_after_s is None and said != "done" and time.monotonic() - began < EVICT_S:
             time.sleep(0.2)
-            with contextlib.suppress(AssertionError):  # the server is away just now
-                said = self._cluster.node(node)["eviction"]
+            said = self._eviction(node)
         self._ask("DELETE", f"/v1/nodes/{node}/eviction")
         self.evictions["emptied" if said == "done" else f"cancelled while {said or 'unheard'}"] += 1
+
+    def _eviction(self, node: str) -> str:
+        with contextlib.suppress(AssertionError):  # the server is away just now
+            return str(self._cluster.node(node)["eviction"])
+        return ""
 
     def _is(self, volume: str, state: str) -> bool:
         return bool(self._cluster.volume(volume)["state"] == state)

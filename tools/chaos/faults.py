@@ -57,6 +57,9 @@ LATE_S = (4.0, 7.0)
 
 EARLY_S = (0.2, 2.0)
 
+HALF_WAY_S = (0.05, 0.8)
+"""An eviction of volumes this small is over in about a second."""
+
 DECK = (
     *[None] * 8,
     *[Kind.CUT] * 2, Kind.ONE_WAY, Kind.LOSSY, Kind.SLOW, Kind.FULL,
@@ -193,5 +196,7 @@ class _Dealer:
             case Kind.FENCE:
                 for_s = rng.uniform(*(LATE_S if rng.random() < LATE else EARLY_S))
                 return Fault(kind, Role.VOLUME, rng.choice(cast.movable), node, for_s=for_s)
+            case Kind.EVICT_CANCELLED:
+                return Fault(kind, Role.NODE, node, for_s=rng.uniform(*HALF_WAY_S))
             case _:
                 return Fault(kind, Role.NODE, node)
