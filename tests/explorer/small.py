@@ -7,7 +7,10 @@ from shorthorn.sim.explorer.worlds import World
 CRASH = World("crash", "", 2, 2, {"attaches": 1, "writes": 1, "flushes": 1, "crashes": 2})
 LOST = World("lost", "", 2, 2, {"attaches": 1, "writes": 2, "lost": 1, "crashes": 1})
 POWER = World("power", "", 2, 2, {"attaches": 1, "writes": 1, "flushes": 1, "powers": 1, "crashes": 1})
-DARK = World("dark", "", 2, 2, {"attaches": 1, "writes": 1, "flushes": 1, "powers": 2})
+DARK = World("dark", "", 2, 2, {"attaches": 1, "writes": 1, "powers": 2})
+OFF = World("off", "", 2, 2, {"attaches": 2, "writes": 1, "powers": 1})
+BOOT = World("boot", "", 2, 2, {"attaches": 1, "writes": 1, "powers": 1, "late": 1}, victims=(0,))
+SITES = World("sites", "", 2, 2, {"attaches": 2}, sites=(0, 1), holders=("pod", "other"))
 SPACE = World("space", "", 2, 2, {"attaches": 1, "writes": 1, "nospace": 1, "crashes": 1})
 FENCE = World("fence", "", 3, 2, {"attaches": 1, "writes": 1, "cuts": 1}, victims=(0,))
 EVICT = World("evict", "", 3, 2, {"evicts": 1, "cancels": 1}, victims=(0,))
@@ -26,3 +29,8 @@ def hunt(world: World, without: str = "", *, live: bool = False) -> Result:
 def stale(world: World) -> World:
     """For rules of the record: what engines ask may come after their session is over."""
     return world._replace(stale_asks=True)
+
+
+def careless(world: World) -> World:
+    """With a server that decides anything once."""
+    return world._replace(budgets={**world.budgets, "careless": 1})

@@ -24,6 +24,8 @@ def why_bad(f: Frame) -> str:
         or _not_held(view, volume, waits=waits)
         or _tasks(view, volume, waits=waits)
         or _wanted(f, view, volume)
+        or _marks(view, volume)
+        or _deleted(view, volume)
         or _evicted(view, waits=waits)
     )
 
@@ -105,6 +107,25 @@ def _held_by_the_dead(view: World, volume: Volume) -> bool:
 def view_waits(f: Frame) -> bool:
     """Whether planning says what it waits for."""
     return bool(f.model.record.plan(f.eyes(), f.control.placed).waits)
+
+
+def _marks(view: World, volume: Volume) -> str:
+    """A mark stands for a removal that is wanted: its node is to be empty, or enough others are in-sync."""
+    staying = [r for r in volume.in_sync if not r.leaving]
+    for replica in volume.replicas:
+        node = view.nodes[replica.node]
+        if (
+            replica.leaving
+            and not (node.evicting or node.dead)
+            and len(staying) < (volume.spec.replicas or 1)
+        ):
+            return f"L5: {replica.id} is marked as leaving, and nobody wants it to go"
+    return ""
+
+
+def _deleted(view: World, volume: Volume) -> str:
+    here = [t.replica for t in volume.tombstones if view.reach(t.node) is Reach.REACHABLE]
+    return f"L6: the folder of {here[0]} never goes" if here else ""
 
 
 def _evicted(view: World, *, waits: bool) -> str:

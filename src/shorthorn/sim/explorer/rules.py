@@ -12,7 +12,6 @@ RULES: Final[dict[str, str]] = {
     "read-in-flight": "reads do not wait for a write under way",
     "no-epoch-check": "replicas take writes of any epoch and connection",
     "reconnect": "a connection is known by its epoch only",
-    "no-witness": "an engine that hears nobody removes replicas",
     "no-equalise": "marked regions are not made equal at open",
     "any-source": "equalise from any sealed replica, also one that lost power",
     "serve-uncommitted": "an engine serves before SessionOpened is committed",

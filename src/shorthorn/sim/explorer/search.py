@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from shorthorn.ports.clock import Clock
 from shorthorn.sim.explorer.judge import judge, serving_twice
-from shorthorn.sim.explorer.moves import agents, engines, faults, messages, people, servers, tasks
+from shorthorn.sim.explorer.moves import agents, careless, engines, faults, messages, people, servers, tasks
 from shorthorn.sim.explorer.record import Violation
 from shorthorn.sim.explorer.space import CONTROL, Frame, Label, Model, State
 from shorthorn.sim.explorer.worlds import World
@@ -53,6 +53,7 @@ def steps(model: Model, state: State) -> list[tuple[int, Label, State]]:
     serving_twice(f)
     people.ask(f)
     servers.control(f)
+    careless.decide(f)
     agents.obey(f)
     engines.run(f)
     tasks.work(f)

@@ -40,11 +40,15 @@ _RUNS = (
 
 
 class Told(NamedTuple):
-    """What an agent's orders say about what it has to report: an engine's epoch, folders to delete, tasks."""
+    """What an agent's orders say about what it has to report: an engine's epoch, folders to delete, tasks.
+
+    `hasty`: it says that a fence has waited as soon as it has sealed, which is wrong.
+    """
 
     epoch: int
     deleted: tuple[int, ...]
     tasks: tuple[tuple[str, int], ...]
+    hasty: bool = False
 
 
 def name(node: int) -> NodeName:
@@ -78,7 +82,11 @@ def seen_node(
         free=ROOM,
         address=f"{name(node)}:1",
         complete=True,
-        replicas=tuple(sorted((_folder(names, rep) for rep in machine.folders), key=lambda r: r.replica)),
+        replicas=tuple(
+            sorted(
+                (_folder(names, rep, hasty=told.hasty) for rep in machine.folders), key=lambda r: r.replica
+            )
+        ),
         gone=tuple(sorted(ReplicaId(names.ids[b]) for b in told.deleted if b not in there)),
     )
     sighting = NodeSighting(
@@ -99,7 +107,7 @@ def seen_away(node: int) -> Seen:
     return Seen(reach=Reach.UNREACHABLE, sighting=sighting)
 
 
-def _folder(names: Names, rep: Rep) -> ReplicaSighting:
+def _folder(names: Names, rep: Rep, *, hasty: bool) -> ReplicaSighting:
     return ReplicaSighting(
         replica=ReplicaId(names.ids[rep.bit]),
         volume=UID,
@@ -110,7 +118,7 @@ def _folder(names: Names, rep: Rep) -> ReplicaSighting:
         m=Membership(rep.m),
         torn=rep.torn,
         probe=rep.probe,
-        fenced=Epoch(rep.over),
+        fenced=Epoch(rep.epoch if hasty else rep.over),
     )
 
 

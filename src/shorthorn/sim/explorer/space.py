@@ -283,6 +283,7 @@ class Frame:
             volume.session.epoch if volume.session and volume.session.node == here else 0,
             tuple(bit(t.replica) for t in volume.tombstones if t.node == here),
             tuple((str(t.id), int(t.epoch)) for t in volume.tasks if t.place == here),
+            hasty=self.model.without == "fence-no-wait",
         )
 
     def go(  # noqa: PLR0913 - one for each part of a state

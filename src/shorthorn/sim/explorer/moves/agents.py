@@ -1,7 +1,7 @@
 """What agents and replica programs do by their orders, by the rules of docs/protocol.md, sections 1 and 3.
 
 Rules that can be taken out (`without`): start-again (an epoch may be started twice), start-beside (older engines are left
-alone), start-any-boot (also for another boot), fence-no-wait, seal-no-sync, delete-unordered.
+alone), start-any-boot (also for another boot), seal-no-sync.
 """
 
 from shorthorn.core.model.volume import ReplicaPhase, Task, TaskKind, Volume
@@ -150,8 +150,6 @@ def _fence(f: Frame, node: int, bit: int, epoch: int) -> None:
     if rep.epoch < epoch:
         if not behind(f.volume, rep, f.model.names.ids[bit]):
             after = sealed(f, rep, epoch, rep.attempt, 0)
-            if f.model.without == "fence-no-wait":
-                after = after._replace(over=epoch)
             f.go(REPLICA + node, ("the fence {} seals {}", epoch, named), ms=f.with_reps(after))
     elif rep.epoch == epoch and rep.over < epoch:
         f.go(

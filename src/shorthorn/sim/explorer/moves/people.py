@@ -1,6 +1,12 @@
 """What consumers and people ask for: attach, detach, evict, cancel, declare dead. Nobody has to ask, nobody may count on it."""
 
-from shorthorn.core.lifecycle.events import DeclaredDead, EvictCancelled, EvictRequested, NodeEvent
+from shorthorn.core.lifecycle.events import (
+    DeclaredDead,
+    DeleteRequested,
+    EvictCancelled,
+    EvictRequested,
+    NodeEvent,
+)
 from shorthorn.core.lifecycle.requests import AttachRequested, DetachRequested
 from shorthorn.core.model.ids import Holder
 from shorthorn.sim.explorer.seeing import name
@@ -14,6 +20,9 @@ def ask(f: Frame) -> None:
     _attach(f)
     for attachment in f.volume.attachments:
         _commit(f, DetachRequested(holder=attachment.holder), f.bd, "{} lets go", attachment.holder)
+    left = f.spend("deletes")
+    if left >= 0:
+        _commit(f, DeleteRequested(), left, "a person deletes the volume")
     docs = f.model.record.nodes.values[f.nd]
     for node in f.model.world.victims or range(f.model.world.nodes):
         if docs[node].evicting:
@@ -34,7 +43,9 @@ def _attach(f: Frame) -> None:
             _commit(f, event, left, "{} attaches at {}", holder, name(site))
 
 
-def _commit(f: Frame, event: AttachRequested | DetachRequested, left: int, *label: object) -> None:
+def _commit(
+    f: Frame, event: AttachRequested | DetachRequested | DeleteRequested, left: int, *label: object
+) -> None:
     answer = f.model.record.commit(f.v, f.nd, event)
     if isinstance(answer, tuple) and answer[0] != f.v:
         f.go(REQUEST, label, v=answer[0], bd=left)

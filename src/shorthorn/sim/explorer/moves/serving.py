@@ -2,7 +2,7 @@
 
 One request at a time, which is what the range lock makes of requests to one block. Rules that can be taken out:
 ack-before-removal, no-grants, ack-ungranted, read-in-flight, clear-unordered, own-clear, nospace-fails, no-epoch-check,
-reconnect, join-on-answer, join-no-flush, copy-overtakes, early-synced, close-unflushed, no-witness.
+reconnect, join-on-answer, join-no-flush, copy-overtakes, early-synced, close-unflushed.
 """
 
 from shorthorn.sim.explorer import monitor
@@ -115,7 +115,7 @@ def _lose(f: Frame, at: int, engine: Engine, good: dict[int, Rep]) -> None:
         if left < 0:
             continue
         witness = next((b for b in good if b != bit), -1)
-        if witness < 0 and f.model.without != "no-witness":
+        if witness < 0:
             if not slow:
                 ends(f, at, "nobody is left to witness a loss")
             continue
@@ -137,8 +137,7 @@ def _acknowledge(f: Frame, at: int, engine: Engine, op: Op) -> None:
         return
     if op.late:
         raise Violation(f"S7: engine {engine.epoch} acknowledges a write that began after its session ended")
-    if f.model.without not in ("ack-ungranted", "no-grants"):
-        check(f, engine, f"acknowledges write {op.value}")
+    check(f, engine, f"acknowledges write {op.value}")
     f.go(
         ENGINE + engine.node,
         ("engine {} acknowledges write {}", engine.epoch, op.value),
