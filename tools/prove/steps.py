@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from shorthorn.sim.explorer.worlds import WORLDS
 from tools.prove.results import ROOT, Result
 
 Say = Callable[[str], None]
@@ -114,7 +115,8 @@ STEPS: dict[str, Callable[[Say], Result]] = {
 
 def _worlds(say: Say, arguments: Sequence[str], *, complete: bool) -> Result:
     done, said, seconds = _shorthorn(say, arguments)
-    worlds = said.get("worlds", [])
+    about = {world.name: world.about for world in WORLDS}
+    worlds = [{"about": about.get(world.get("world"), ""), **world} for world in said.get("worlds", [])]
     searched = all(not world["waiting"] for world in worlds) or not complete
     clean = bool(worlds) and not any(world["broken"] for world in worlds)
     return Result(
