@@ -189,6 +189,12 @@ class Histories:
         register.call_read(self._ops)
         register.shown(self._ops, value_of(data))
 
+    def crowd(self, uid: str, block: int) -> int:
+        """Writes of a block without an answer."""
+        volume = self._volumes.get(uid)
+        register = volume.registers.get(block) if volume else None
+        return register.crowd if register else 0
+
     def blocks(self, uid: str) -> list[int]:
         """The blocks of a volume that were ever used."""
         volume = self._volumes.get(uid)

@@ -74,6 +74,11 @@ class Register:
         return frozenset(self._writes) | frozenset(self._reads)
 
     @property
+    def crowd(self) -> int:
+        """Writes that may take effect at any moment: a judge has much to think about when there are many."""
+        return len(self._writes) - len(self._closed)
+
+    @property
     def possible(self) -> frozenset[Value]:
         """What a read that is called and answered now may show."""
         return frozenset(s.value for start in self._states for s in self._reach(start, _never))
@@ -148,7 +153,7 @@ class Register:
         was not flushed may be gone.
         """
         self._recent.append(("", "a session opens, broken" if broken else "a session opens", None))
-        reached = {s for start in self._states for s in self._reach(start, _never)}
+        reached = {s for start in self._states for s in self._decided(start)}
         self._states = {_opened(s, broken=broken) for s in reached}
         self._prune()
         self._closed |= self.pending
@@ -176,6 +181,20 @@ class Register:
                     if following not in found:
                         found.add(following)
                         rest.append(following)
+
+    def _decided(self, start: _State) -> Iterator[_State]:
+        """What pending writes may have made of it once and for all.
+
+        Either nothing, or one of them was the last: then all others may have been before it, and no state in which they
+        were not allows more, since none of them can fail or take effect any more.
+        """
+        yield start
+        left = [op for op in self._writes if op not in start.applied and op not in self._closed]
+        for last in left:
+            state = start
+            for op in (*(op for op in left if op != last), last):
+                state = self._landed(state, op, self._writes[op])
+            yield state
 
     def _landed(self, state: _State, op: int, value: int) -> _State:
         since = state.since
