@@ -27,6 +27,9 @@ BLOCKS: Final = (0, 1, 2, 255, 256, 257, 600, 1023)
 PAUSE_S: Final = (0.3, 1.5)
 """Before a client tries to connect again."""
 
+CROWD_MAX: Final = 4
+CROWDED_S: Final = 0.05
+
 NOTHING: Final = b""
 
 
@@ -110,6 +113,10 @@ class Clients:
         if not isinstance(greeting, Greeting) or engine is None:
             return None
         return Client(self, process, volume.uid, session_of(engine)[1], Device(process, connected, greeting))
+
+    def is_crowded(self, uid: str, blocks: tuple[int, ...]) -> bool:
+        """Whether so many writes are unanswered that the judge could not keep every order of them in mind."""
+        return any(self._histories.crowd(uid, block) >= CROWD_MAX for block in blocks)
 
     def call(
         self, client: "Client", kind: Kind, blocks: tuple[int, ...], *, fua: bool, value: int | None
@@ -201,12 +208,14 @@ class Client:
             await asyncio.sleep(chance.uniform(*habit.pause_s))
 
     async def ask(self, chance: Random, habit: Habit) -> None:
-        """One request, drawn."""
+        """One request, drawn; none while too many writes of that block have no answer."""
         drawn, at = chance.random(), chance.randrange(len(BLOCKS))
         blocks: tuple[int, ...] = (BLOCKS[at],)
         if chance.random() < 0.06 and at in (0, 1, 3, 4):
             blocks = (BLOCKS[at], BLOCKS[at] + 1)
-        if drawn < habit.writes and not self.device.read_only:
+        if self._clients.is_crowded(self.uid, blocks):
+            await asyncio.sleep(CROWDED_S)
+        elif drawn < habit.writes and not self.device.read_only:
             await self.write(blocks, fua=chance.random() < 0.1)
         elif drawn < habit.writes + habit.reads or self.device.read_only:
             await self.read(blocks)
