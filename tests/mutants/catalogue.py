@@ -147,7 +147,14 @@ def _planning(name: str, rule: str, source: str, *nets: str) -> Entry:
 PLANNING = (
     _planning("evict-early", "a replica moves after its replacement is in-sync", "S5", "explore:n3r2-evict"),
     _planning("evict-attaches", "an eviction attaches nothing", "S10", "explore:n3r2-evict"),
+    _planning(
+        "absent-counts",
+        "a copy that is away for long does not count",
+        "L3",
+        "scenario:node-away-is-replaced-after-its-grace",
+    ),
     _planning("dead-count", "copies that are lost do not count", "L3", "explore:dead"),
+    _planning("drop-unprobed", "whoever is kept has answered a probe", "probe row; B5", "scenario:LH-10833"),
     _planning("no-place-reserved", "a place is promised in the commit", "S9", "explore:n3r2-evict"),
     _planning("placed-anywhere", "nothing is placed on an evicting node", "S9, L8", "explore:evict-two"),
     _planning("any-engine-report", "a report is of its epoch", "S7", "explore:late-end"),
@@ -163,11 +170,43 @@ PLANNING = (
 )
 
 
-def _abstract(name: str, rule: str, source: str, world: str) -> Entry:
-    return Entry(name, rule, source, "abstract", (f"explore:{world}",))
-
-
-OUTSIDE: tuple[Entry, ...] = ()
+OUTSIDE = (
+    Entry(
+        "lost-wakeup", "a change of the records wakes the loop", "L1, L2", "control", ("scenario:BLK-114",)
+    ),
+    Entry(
+        "lease-early",
+        "the lease is taken over from who is silent",
+        "decisions/0013",
+        "control",
+        ("explore:two-servers",),
+        allowed="two that both believe to lead are judged commit by commit",
+    ),
+    Entry(
+        "blind-commit",
+        "a commit is of the versions that were read",
+        "ideas 1 and 5; S5",
+        "control",
+        ("sim:1,2,3,4,5,6",),
+    ),
+    Entry(
+        "ungrounded-commit",
+        "a commit names the nodes that its answer rests on",
+        "FenceStarted row; idea 1",
+        "control",
+        ("scenario:LH-6552",),
+    ),
+    Entry("epoch-twice", "an epoch is started once", "B2, B15", "agent", ("scenario:LH-1922",)),
+    Entry("start-twice", "one engine of an epoch", "B15", "agent", ("scenario:LH-9857",)),
+    Entry("orders-twice", "an order is carried out once", "idea 5", "agent", ("scenario:LH-13058",)),
+    Entry(
+        "end-unconfirmed",
+        "an engine's end is told once its lock was taken",
+        "SessionClosed row; S7",
+        "agent",
+        ("scenario:LH-6552",),
+    ),
+)
 
 
 def catalogue() -> tuple[Entry, ...]:

@@ -1,17 +1,21 @@
 """The nets in which a mutant is hunted; each says by what it was caught and how fast, and holds with all rules in."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from shorthorn.ports.clock import SystemClock
 from shorthorn.sim.explorer.search import Limits, Result, search
+from shorthorn.sim.scenario import runner
+from shorthorn.sim.scenario.simulated import Simulated
 from tests.mutants import nodes
 from tests.mutants.catalogue import Entry
 from tests.mutants.ghost import hunt
@@ -24,6 +28,7 @@ WALKS = 4_000
 
 STATES = 60_000
 CORES_S = 3600.0
+SIM_S = 3600.0
 
 
 class Caught(NamedTuple):
@@ -119,12 +124,65 @@ def _cores_all(names: str) -> dict[str, Caught]:
     }
 
 
+def _scenario(entry: Entry, name: str) -> Caught | None:
+    """A scenario whose answers are not those of its file any more."""
+    began = time.process_time()
+    with out(entry.name):
+        wrong = _told(name)
+    spent = time.process_time() - began
+    if not wrong:
+        return None
+    if loose := _told(name):
+        raise Loose(f"{name}: {loose}")
+    return Caught(f"scenario {name}", f"{spent:.1f} s", wrong)
+
+
+def _told(name: str) -> str:
+    """What is wrong with a scenario as it is told now; empty when it is as in its file."""
+    try:
+        outcome = runner.run_file(ROOT / "tests/scenarios" / f"{name}.txt", Simulated)
+    except Exception as error:  # noqa: BLE001 - whatever breaks under a mutant
+        return f"{type(error).__name__}: {error}".split("\n", 1)[0]
+    changed = [line for line in outcome.difference(name).splitlines()[3:] if line[:1] in "+-"]
+    return "" if outcome.agrees else "; ".join(changed)[:300]
+
+
+def _sim(entry: Entry, seeds: str) -> Caught | None:
+    """Whole clusters, by seed, each in a process of its own."""
+    said = _simulated(entry.name, seeds)
+    if "seed" not in said:
+        return None
+    if (loose := _simulated("", str(said["seed"]))).get("what"):
+        raise Loose(f"seed {said['seed']}: {loose['what']}")
+    at = f"seed {said['seed']} after {said['at_s']:.0f} virtual s, {said['cpu_s']:.0f} s"
+    return Caught("simulator", at, str(said["what"]))
+
+
+def _simulated(name: str, seeds: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.mutants.apart", name, *seeds.split(","), "--controls", "2"]
+    ran = subprocess.run(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SIM_S,
+    )
+    if ran.returncode != 0:
+        raise Loose(ran.stderr[-2000:])
+    said: dict[str, Any] = json.loads(ran.stdout)
+    return said
+
+
 NETS: dict[str, Callable[[Entry, str], Caught | None]] = {
     "walk": walk,
     "harm": _harm,
     "nodes": _nodes,
     "explore": _explore,
     "cores": _cores,
+    "scenario": _scenario,
+    "sim": _sim,
 }
 
 

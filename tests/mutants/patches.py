@@ -158,48 +158,23 @@ def _deletes_what_leaves(right: Any) -> Any:
     return wrong
 
 
-def _waits_for_the_next(_right: Any) -> Any:
-    """What changed before it waits wakes nobody."""
-    import asyncio  # noqa: PLC0415
+def _takes_at_once(_right: Any) -> Any:
+    """The lease is taken over from whoever leads, however fresh it is."""
+    from shorthorn.control.lease import Step  # noqa: PLC0415
 
-    async def wrong(self: Any, count: int, timeout_s: float | None = None) -> bool:
-        del count
-        future = asyncio.get_running_loop().create_future()
-        self._waiting[future] = None
-        try:
-            async with asyncio.timeout(timeout_s):
-                await future
-        except TimeoutError:
-            return False
-        finally:
-            self._waiting.pop(future, None)
-        return True
-
-    return wrong
-
-
-def _newest_or_not(_right: Any) -> Any:
-    """Whatever comes is kept, be it older than what is held."""
-    from shorthorn.control.sightings import _Heard  # noqa: PLC0415
-
-    def wrong(self: Any, sighting: Any) -> bool:
-        now = self._clock.monotonic_s()
-        self._heard[sighting.node] = _Heard(now, now, sighting)
-        return True
-
-    return wrong
+    return lambda me, lease, *_: Step.RENEW if lease and lease.holder == me else Step.TAKE
 
 
 def _over_whatever_is_there(right: Any) -> Any:
-    """A commit expects what stands there now, not what was read: a change in between is lost."""
+    """A commit expects what stands there now, not what was read: a change in between is lost, a check was before."""
     from shorthorn.ports.store import Write  # noqa: PLC0415
 
-    async def wrong(self: Any, writes: Any, guards: Any = None, journal: Any = ()) -> Any:
+    def wrong(self: Any, commit: Any) -> Any:
         blind = {}
-        for key, write in writes.items():
-            stored = await self.get(key)
+        for key, write in commit.writes.items():
+            stored = self.feed.get(key)
             blind[key] = Write(0 if stored is None else stored.version, write.value)
-        return await right(self, blind, {}, journal)
+        return right(self, msgspec.structs.replace(commit, writes=blind, unchanged={}))
 
     return wrong
 
@@ -212,28 +187,27 @@ def _starts_again(right: Any) -> Any:
     return wrong
 
 
-def _starts_beside(right: Any) -> Any:
-    from shorthorn.agent.reconcile import EndEngine, StartEngine, engine_of  # noqa: PLC0415
+def _makes_anew(right: Any) -> Any:
+    """Nothing on disk says that the epoch was used."""
 
-    def wrong(order: Any, running: Any) -> Any:
-        found = [a for a in right(order, running) if not isinstance(a, EndEngine)]
-        key = engine_of(order)
-        known = any((e.volume, e.epoch) == key for e in running.engines)
-        if not known and not found and key and key[1] > running.last.get(key[0], 0):
-            found = [StartEngine(order=order)]
-        yield from found
+    def wrong(self: Any, volume: Any, epoch: Any, order: Any, boot: Any) -> Any:
+        self._files.remove_tree(self.engine(volume, epoch))
+        return right(self, volume, epoch, order, boot)
 
     return wrong
 
 
-def _told_again(right: Any) -> Any:
-    """Every order is carried out each time that it is heard."""
+def _twice(kind: str) -> Wrong:
+    """Each action of this kind is carried out twice."""
 
-    def wrong(orders: Any, running: Any) -> Any:
-        forgetful = tuple(msgspec.structs.replace(d, told=frozenset()) for d in running.disks)
-        return right(orders, msgspec.structs.replace(running, disks=forgetful))
+    def make(right: Any) -> Any:
+        def wrong(orders: Any, running: Any) -> Any:
+            found = right(orders, running)
+            return [a for a in found for _ in range(1 + (type(a).__name__ == kind))]
 
-    return wrong
+        return wrong
+
+    return make
 
 
 def _ends_without_lock(_right: Any) -> Any:
@@ -247,6 +221,7 @@ def _ends_without_lock(_right: Any) -> Any:
 PATCHES: dict[str, tuple[Patch, ...]] = {
     # planning
     "evict-early": (Patch("core.planning.leaving._may_go", _all_that_must_go),),
+    "absent-counts": (Patch("core.planning.looking.overdue", always(False)),),
     "dead-count": (Patch("core.planning.looking.why_lost", always("")),),
     "no-place-reserved": (Patch("core.planning.placement.plan_places", _no_claim),),
     "any-engine-report": (Patch("core.model.world.World.engine_seen", _any_epoch("engines")),),
@@ -258,21 +233,22 @@ PATCHES: dict[str, tuple[Patch, ...]] = {
     "delete-unburied": (Patch("core.planning.orders._folders", _deletes_what_leaves),),
     "fence-held": (Patch("core.planning.fencing._held", always(False)),),
     "old-boot-unseen": (Patch("core.planning.sessions.confirmed_end", always("")),),
-    "no-budget": (Patch("core.planning.admission.admit", lambda _right: lambda _world, plan: plan),),
     # control
-    "lost-wakeup": (Patch("control.changes.Changes.after", _waits_for_the_next),),
-    "older-sightings": (Patch("control.sightings.Sightings.take", _newest_or_not),),
-    "blind-commit": (Patch("store._local.LocalStore.commit", _over_whatever_is_there),),
-    "view-ignored": (
-        Patch("control.commit._moved_on", always(None)),
-        Patch("sim.explorer.record._moved_on", always("")),
+    "lost-wakeup": (
+        Patch("control.records.Records._tell", lambda _right: lambda _self: None),
+        # It hides the loss: everything goes on after a minute at most.
+        Patch("control.loop.FULL_PASS_S", lambda _right: 1e9),
     ),
+    "lease-early": (Patch("control.lease.next_step", _takes_at_once),),
+    "blind-commit": (Patch("sim.cluster.shared_store.SharedStore.apply", _over_whatever_is_there),),
     "ungrounded-commit": (Patch("core.lifecycle.law.rests_on", always(())),),
     # agent
-    "epoch-twice": (Patch("agent.reconcile._run_engine", _starts_again),),
-    "engine-beside": (Patch("agent.reconcile._run_engine", _starts_beside),),
-    "any-boot": (Patch("agent.reconcile._of_this_boot", always(True)),),
-    "orders-twice": (Patch("agent.reconcile.reconcile", _told_again),),
+    "epoch-twice": (
+        Patch("agent.reconcile._run_engine", _starts_again),
+        Patch("agent.node_folder.NodeFolder.make_engine", _makes_anew),
+    ),
+    "orders-twice": (Patch("agent.reconcile.reconcile", _twice("TellDisk")),),
+    "start-twice": (Patch("agent.reconcile.reconcile", _twice("StartEngine")),),
     "end-unconfirmed": (Patch("agent.engine.Engine.confirm_end", _ends_without_lock),),
 }
 """Name to what is wrong then."""

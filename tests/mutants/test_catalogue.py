@@ -122,6 +122,13 @@ def test_without_a_rule_of_planning_the_explorer_finds_a_way(entry: Entry) -> No
     assert nets.catch(entry) is not None, f"nothing notices that the rule is out: {entry.rule}"
 
 
+@pytest.mark.parametrize(
+    "entry", [e for e in of_kind("control", "agent") if e.nets[0].startswith("scenario:")], ids=name
+)
+def test_without_a_rule_of_control_or_agent_a_scenario_goes_otherwise(entry: Entry) -> None:
+    assert nets.catch(entry) is not None, f"nothing notices that the rule is out: {entry.rule}"
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHORTHORN_CORES", ",".join(QUICK_CORES))
@@ -141,3 +148,12 @@ def test_a_rule_is_back_after_its_hunt() -> None:
         with out(entry.name):
             pass
     assert before == law.TABLE
+
+
+@pytest.mark.parametrize(
+    "program", sorted((ROOT / "src/shorthorn/bin").glob("shorthorn-*")), ids=lambda p: p.name
+)
+def test_nothing_of_the_switches_is_in_the_programs(program: Path) -> None:
+    content = program.read_bytes()
+    assert [entry.name for entry in of_kind("core") if entry.name.encode() in content] == []
+    assert b"SHORTHORN_MUTANT" not in content
