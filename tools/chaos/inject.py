@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from tests.support.cluster import lives
 from tests.support.namespaces import Namespaces
@@ -61,6 +61,10 @@ class Injector:
                 ends.enter_context(self._on_link(fault))
         return True
 
+    def learn(self, volumes: Iterable[str]) -> None:
+        """Ask for their uids, while there is a server to ask."""
+        self._uids = {name: str(self._cluster.volume(name)["uid"]) for name in volumes}
+
     def requests_done(self) -> None:
         """Wait until what was asked has its effect. Raises what became of it else."""
         for thread in self._asking:
@@ -71,8 +75,7 @@ class Injector:
 
     def engines_of(self, volume: str) -> list[int]:
         """The engines of a volume that run, of whatever epoch."""
-        uid = self._uids.setdefault(volume, str(self._cluster.volume(volume)["uid"]))
-        return self._cluster.pids(rf"shorthorn-engine .*{uid}\.")
+        return self._cluster.pids(rf"shorthorn-engine .*{self._uids[volume]}\.")
 
     def _end_programs(self, fault: Fault, ends: contextlib.ExitStack) -> bool:
         """An agent or a server that was ended stays so until the fault ends; the agents start the others again."""

@@ -118,6 +118,7 @@ class _Run:
 
     def run(self) -> Outcome:
         paths = self._make_volumes()
+        self._injector.learn(SIZES)
         for name, ranges in RANGES.items():
             seed = self._options.seed + len(self._consumer.clients)
             self._consumer.clients[name] = RegisterClients(paths[name], name, ranges, seed=seed, stall_s=180)
