@@ -80,7 +80,8 @@ def _report(arguments: argparse.Namespace, outcome: Outcome, *, ok: bool) -> dic
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    """SIGTERM ends a run in order: its processes, file systems and namespaces go."""
+    """SIGTERM ends a run in order: its processes, file systems and namespaces go, whoever asks again meanwhile."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit("ended by SIGTERM")
 
 
