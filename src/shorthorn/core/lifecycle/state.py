@@ -82,7 +82,8 @@ def why_absent(world: World, replica: Replica) -> str | None:
         return f"the replica program of disk {replica.disk} on {replica.node} does not run{trouble}"
     seen = world.replica_seen(replica.node, replica.disk, replica.id)
     if seen is None:
-        return f"its folder is not seen on disk {replica.disk} of {replica.node}"
+        trouble = f": {disk.trouble}" if replica.id in disk.trouble else ""
+        return f"its folder is not seen on disk {replica.disk} of {replica.node}{trouble}"
     if seen.damaged or seen.failed:
         return f"its folder on {replica.node} is damaged: {seen.damaged or seen.failed}"
     return None
