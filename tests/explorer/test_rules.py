@@ -26,6 +26,8 @@ CAUGHT = [
     ("seal-no-sync", small.POWER, "A10"),
     ("close-unflushed", small.OFF, "A10"),
     ("nospace-fails", small.SPACE, "S3/S4"),
+    ("silent-restart", small.DARK, "S3/S4"),
+    ("settle-any-source", small.OFF, "S3/S4"),
     ("no-grants", small.FENCE, "S2/S7"),
     ("ack-ungranted", small.FENCE, "S2/S7"),
     ("fence-no-wait", small.FENCE, "S2/S7"),
@@ -54,3 +56,7 @@ def test_a_search_that_stops_says_what_it_has_not_looked_at() -> None:
     assert result.waiting > 0
     assert not result.broken
     assert not result.complete
+
+
+def test_every_rule_is_caught_by_some_small_world() -> None:
+    assert sorted({rule for rule, _, _ in CAUGHT} | {"join-no-flush"}) == sorted(RULES)

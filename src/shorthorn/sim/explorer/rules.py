@@ -27,11 +27,9 @@ RULES: Final[dict[str, str]] = {
     "copy-overtakes": "a resync copy passes mirrored writes",
     "late-copier": "a target takes copy writes of an older epoch",
     "copy-early": "a copy is ready before its target has everything",
-    "copy-unsealed": "a copy reads a source that it did not seal",
     "settle-any-source": "settle from any replica, also one that lost power",
     "settle-skips": "settle clears marks without making equal",
     "start-again": "an agent starts an engine of an epoch that it started or refused before",
-    "start-beside": "an agent starts an engine beside an older one",
     "start-any-boot": "an agent starts an engine whose session is of another boot",
     "fence-no-wait": "a fence does not wait for T after its seal",
 }

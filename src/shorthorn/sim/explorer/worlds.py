@@ -47,6 +47,7 @@ _FIRST: Final = (0,)
 _N2R2: Final = (
     World("n2r2-three", "three sessions under one hold, two writes", 2, 2, {"attaches": 1, "writes": 2, "flushes": 1, "crashes": 2}),
     World("n2r2-power", "power loss and death of engines", 2, 2, {"attaches": 1, "writes": 1, "flushes": 1, "powers": 1, "crashes": 1}),
+    World("n2r2-settle", "attach twice, power loss, settle", 2, 2, {"attaches": 2, "writes": 1, "powers": 1}, victims=_FIRST),
     World("n2r2-dark", "both nodes lose power", 2, 2, {"attaches": 1, "writes": 1, "powers": 2}),
     World("n2r2-kill", "replica programs and engines die", 2, 2, {"attaches": 1, "writes": 1, "kills": 1, "crashes": 1}),
     World("n2r2-lost", "removal and return, two writes", 2, 2, {"attaches": 1, "writes": 2, "lost": 1, "crashes": 1}),

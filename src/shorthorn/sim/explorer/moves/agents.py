@@ -1,7 +1,6 @@
 """What agents and replica programs do by their orders, by the rules of docs/protocol.md, sections 1 and 3.
 
-Rules that can be taken out (`without`): start-again (an epoch may be started twice), start-beside (older engines are left
-alone), start-any-boot (also for another boot), seal-no-sync.
+Rules that can be taken out (`without`): start-again (an epoch may be started twice), start-any-boot (also for another boot), seal-no-sync.
 """
 
 from shorthorn.core.model.volume import ReplicaPhase, Task, TaskKind, Volume
@@ -59,7 +58,7 @@ def _run(f: Frame, node: int, machine: Machine, v: int, leave: int) -> None:
     if (session.machine_id, session.boot_id) != own and f.model.without != "start-any-boot":
         return
     older = [e for e in f.engines if e.node == node]
-    if older and f.model.without not in ("start-beside", "start-again"):
+    if older and f.model.without != "start-again":
         for engine in older:
             rest = tuple(e for e in f.engines if e is not engine)
             f.go(AGENT + node, ("{} ends the older engine {}", name(node), engine.epoch), es=rest)

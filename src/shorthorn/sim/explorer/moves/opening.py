@@ -98,11 +98,12 @@ def _ask(f: Frame, at: int, engine: Engine, left: int) -> None:
     """SessionOpened, asked and committed. Its answer comes later, or never."""
     reps = [rep for b in bits(engine.sealed) if (rep := f.rep(b))]
     broken = all(r.torn for r in reps) and any(r.dirty for r in reps)
+    told = broken and f.model.without != "silent-restart"
     names = f.model.names.ids
     event = SessionOpened(
         epoch=Epoch(engine.epoch),
         members=tuple(sorted(ReplicaId(names[r.bit]) for r in reps)),
-        broken=broken,
+        broken=told,
         endpoint=f"e{engine.epoch}",
     )
     answer = f.model.record.commit(f.v, f.nd, event)
@@ -115,7 +116,6 @@ def _ask(f: Frame, at: int, engine: Engine, left: int) -> None:
     opened = f.model.record.volumes.values[answer[0]]
     assert opened is not None
     assert opened.session is not None
-    told = broken and f.model.without != "silent-restart"
     after = engine._replace(
         phase=ASKED, volume=answer[0], need=engine.sealed, equal=0, source=-1, quiet=opened.session.broken
     )

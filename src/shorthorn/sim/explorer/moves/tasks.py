@@ -1,7 +1,6 @@
 """Work without a session, in replica programs: settling and copying (docs/protocol.md, Settle, Move without attach).
 
-Rules that can be taken out: settle-any-source, settle-skips (differing replicas are called equal), copy-unsealed (the source
-takes writes while it is read), copy-early (ready before the target has everything).
+Rules that can be taken out: settle-any-source, settle-skips (differing replicas are called equal), copy-early (ready before the target has everything).
 """
 
 from shorthorn.sim.explorer.moves.agents import sealed
@@ -42,17 +41,14 @@ def _seal(f: Frame, run: Run) -> None:
     if rep.epoch > run.epoch or (rep.epoch == run.epoch and rep.conn != -run.epoch):
         _note(f, run, run._replace(stage=FAILED), f"{named} is sealed higher")
         return
-    if rep.epoch < run.epoch and not (f.model.without == "copy-unsealed" and bit == run.source):
+    if rep.epoch < run.epoch:
         rep = sealed(f, rep, run.epoch, run.attempts[bit], -run.epoch)
     _note(f, run, run._replace(sealed=run.sealed | 1 << bit), f"seals {named}", rep)
 
 
 def _fill(f: Frame, run: Run) -> None:
     reps = {bit: f.rep(bit) for bit in bits(run.members)}
-    loose = f.model.without == "copy-unsealed"
-    broken = [
-        b for b, r in reps.items() if r is None or (r.conn != -run.epoch and not (loose and b == run.source))
-    ]
+    broken = [b for b, r in reps.items() if r is None or r.conn != -run.epoch]
     if broken:
         _note(f, run, run._replace(stage=FAILED), f"{f.model.names.ids[broken[0]]} is lost")
         return
