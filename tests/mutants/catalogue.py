@@ -183,13 +183,6 @@ OUTSIDE = (
         allowed="two that both believe to lead are judged commit by commit",
     ),
     Entry(
-        "blind-commit",
-        "a commit is of the versions that were read",
-        "ideas 1 and 5; S5",
-        "control",
-        ("sim:1,2,3,4,5,6",),
-    ),
-    Entry(
         "ungrounded-commit",
         "a commit names the nodes that its answer rests on",
         "FenceStarted row; idea 1",
