@@ -110,7 +110,12 @@ def one_fault(step: Step, store: str = "memory") -> Schedule:
         "clock-jump": ("n1", "-86400"),
         "rot": ("v1", "n1"),
     }
-    of |= {"kill-engine": ("v1",), "pause-engine": ("v1",), "lose-commits": ("store",)}
+    of |= {
+        "isolate-engine": ("v1",),
+        "kill-engine": ("v1",),
+        "pause-engine": ("v1",),
+        "lose-commits": ("store",),
+    }
     of |= dict.fromkeys(("kill-control", "pause-control", "lead"), ("c1",))
     steps = [
         Step(at_s=5.0, do="create", of=("v1", "2", "granted")),

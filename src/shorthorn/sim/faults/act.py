@@ -127,6 +127,13 @@ class Actor:
         self.request("detach", *step.of)
         return nothing
 
+    def _release(self, step: Step) -> Undo:
+        """Whoever holds it lets go."""
+        volume = self.cluster.volume(step.of[0])
+        for attachment in volume.attachments if volume else ():
+            self.request("detach", step.of[0], attachment.holder)
+        return nothing
+
     def _scale(self, step: Step) -> Undo:
         volume, replicas = step.of
         self.request("scale", volume, int(replicas))
@@ -228,6 +235,13 @@ class Actor:
         self.faults.isolate(step.of[0])
         return partial(self.faults.rejoin, step.of[0])
 
+    def _isolate_engine(self, step: Step) -> Undo | None:
+        engine = self.faults.engine(step.of[0])
+        if engine is None:
+            return None
+        self.faults.isolate(engine.machine.name)
+        return partial(self.faults.rejoin, engine.machine.name)
+
     def _reset(self, step: Step) -> Undo | None:
         return nothing if self.faults.reset(*step.of) else None
 
@@ -302,6 +316,7 @@ FAULTS: Final = frozenset(
         "cut",
         "cut-one-way",
         "isolate",
+        "isolate-engine",
         "reset",
         "slow-link",
         "fill",

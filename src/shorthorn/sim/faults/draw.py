@@ -31,6 +31,9 @@ HOUR: Final = Plan(3600.0, 2500.0, 3290.0)
 SHORT: Final = Plan(1200.0, 420.0, 700.0)
 """For tests: enough of everything, and the same time to come right."""
 
+CALM: Final = ("io", "release", "attach", "detach")
+"""Steps that belong to a fault and are none."""
+
 VOLUMES_MAX: Final = 4
 IO_S: Final = (20.0, 60.0)
 """One stretch of a client's work."""
@@ -92,13 +95,16 @@ class Draw:
     def _struck(self, chance: Random, step: Step, end: float) -> Iterator[Step]:
         """A fault in the middle of a rush of requests, and now and then another one while it lasts."""
         yield Step(at_s=step.at_s, do=step.do, of=step.of, for_s=min(step.for_s, max(end - step.at_s, 0.5)))
-        yield from self._rush(chance, step.at_s, step.of)
-        if step.for_s > 1.0 and chance.random() < 0.4:
+        if step.do not in (*CALM, "isolate-engine"):  # whose readers a write without an answer would hold up
+            yield from self._rush(chance, step.at_s, step.of)
+        if step.do not in CALM and step.for_s > 1.0 and chance.random() < 0.4:
             then = round(step.at_s + chance.uniform(0.0, min(step.for_s, 12.0)), 3)
             second = chance.choice((_kill, _kill, _power, _pause, _reset))
             for more in second(self, chance, then):
                 yield from self._rush(chance, more.at_s, more.of)
-                yield Step(at_s=more.at_s, do=more.do, of=more.of, for_s=min(more.for_s, max(end - then, 0.5)))
+                yield Step(
+                    at_s=more.at_s, do=more.do, of=more.of, for_s=min(more.for_s, max(end - then, 0.5))
+                )
 
     def _rush(self, chance: Random, at: float, struck: tuple[str, ...]) -> Iterator[Step]:
         """Requests on two volumes, or on the one that is struck."""
@@ -265,6 +271,17 @@ def _death(draw: Draw, chance: Random, at: float) -> Iterator[Step]:
     )
 
 
+def _stolen(draw: Draw, chance: Random, at: float) -> Iterator[Step]:
+    """An engine is cut off with its clients, who go on, while the volume is taken elsewhere (B10, B11)."""
+    volume = chance.choice(draw.volumes)
+    yield Step(at_s=round(at - 0.5, 3), do="io", of=(volume, "watch"), for_s=14.0)
+    yield Step(at_s=at, do="isolate-engine", of=(volume,), for_s=round(chance.uniform(7.0, 20.0), 1))
+    yield Step(at_s=round(at + chance.uniform(0.0, 2.0), 3), do="release", of=(volume,))
+    holder = f"s{int(at)}"
+    yield Step(at_s=round(at + 2.5, 3), do="attach", of=(volume, _node(draw, chance), holder, "rw"))
+    yield Step(at_s=round(at + chance.uniform(15.0, 40.0), 3), do="detach", of=(volume, holder))
+
+
 def _store(_draw: Draw, chance: Random, at: float) -> Iterator[Step]:
     yield Step(at_s=at, do="lose-commits", of=("store",), for_s=_time(chance, long=30.0))
 
@@ -272,7 +289,7 @@ def _store(_draw: Draw, chance: Random, at: float) -> Iterator[Step]:
 _Kind = Callable[[Draw, Random, float], Iterator[Step]]
 _TABLE: tuple[tuple[_Kind, int], ...] = (
     (_kill, 6), (_pause, 5), (_control, 4), (_power, 4), (_outage, 2), (_cut, 6), (_isolate, 3), (_reset, 2),
-    (_slow_link, 2), (_disk, 5), (_rot, 2), (_clock, 2), (_death, 2), (_store, 1),
+    (_slow_link, 2), (_disk, 5), (_rot, 2), (_clock, 2), (_death, 2), (_store, 1), (_stolen, 3),
 )  # fmt: skip
 _KINDS = [kind for kind, _ in _TABLE]
 _WEIGHTS = [weight for _, weight in _TABLE]
