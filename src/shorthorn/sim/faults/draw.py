@@ -170,7 +170,7 @@ class Draw:
         at = begin
         while at < end:
             stretch = chance.uniform(*IO_S)
-            kind = chance.choices(("mixed", "writes", "reads", "burst", "idle"), (5, 2, 2, 2, 6))[0]
+            kind = chance.choices(("mixed", "writes", "reads", "burst", "idle"), (5, 2, 2, 2, 4))[0]
             if kind != "idle":
                 yield Step(at_s=round(at, 3), do="io", of=(volume, kind), for_s=round(stretch, 1))
             at += stretch
