@@ -125,7 +125,7 @@ def _ask(f: Frame, at: int, engine: Engine, left: int) -> None:
         v=answer[0],
         nd=answer[1],
         es=engines_with(f, at, after),
-        mo=f.model.judged(f.mo, _opened_broken if told else _opened, 0),
+        mo=f.model.judged(f.mo, opened_broken if told else _opened, 0),
         bd=left,
     )
 
@@ -134,7 +134,8 @@ def _opened(histories: monitor.Histories, _n: object) -> monitor.Histories:
     return monitor.opened(histories, broken=False)
 
 
-def _opened_broken(histories: monitor.Histories, _n: object) -> monitor.Histories:
+def opened_broken(histories: monitor.Histories, _n: object) -> monitor.Histories:
+    """What clients may see when unflushed writes may be gone."""
     return monitor.opened(histories, broken=True)
 
 

@@ -1,6 +1,7 @@
 """What consumers and people ask for: attach, detach, evict, cancel, declare dead. Nobody has to ask, nobody may count on it."""
 
 from shorthorn.core.lifecycle.events import (
+    DeathWithdrawn,
     DeclaredDead,
     DeleteRequested,
     EvictCancelled,
@@ -29,7 +30,9 @@ def ask(f: Frame) -> None:
             _node(f, node, EvictCancelled(), "cancels", "the eviction of {} is cancelled")
         else:
             _node(f, node, EvictRequested(), "evicts", "{} is to be evicted")
-        if docs[node].dead is None:
+        if docs[node].dead is not None:
+            _node(f, node, DeathWithdrawn(who="ann"), "cancels", "{} is no longer declared dead")
+        else:
             _node(f, node, DeclaredDead(who="ann", why="burnt"), "deaths", "{} is declared dead")
 
 

@@ -4,6 +4,7 @@ Rules that can be taken out: settle-any-source, settle-skips (differing replicas
 """
 
 from shorthorn.sim.explorer.moves.agents import sealed
+from shorthorn.sim.explorer.moves.opening import opened_broken
 from shorthorn.sim.explorer.parts import Rep, Run, bits
 from shorthorn.sim.explorer.space import TASK, Frame
 
@@ -20,10 +21,20 @@ def work(f: Frame) -> None:
                 _fill(f, run)
 
 
-def _note(f: Frame, run: Run, after: Run, words: str, *reps: Rep, more: tuple[object, ...] = ()) -> None:
+def _note(
+    f: Frame,
+    run: Run,
+    after: Run,
+    words: str,
+    *reps: Rep,
+    more: tuple[object, ...] = (),
+    mo: int | None = None,
+) -> None:
     runs = tuple(sorted(after if r is run else r for r in f.runs))
     messages = f.messages | {more} if more else f.messages
-    f.go(TASK + run.node, ("task {}: {}", run.task, words), rs=runs, ms=f.with_reps(*reps), mg=messages)
+    f.go(
+        TASK + run.node, ("task {}: {}", run.task, words), rs=runs, ms=f.with_reps(*reps), mg=messages, mo=mo
+    )
 
 
 def _seal(f: Frame, run: Run) -> None:
@@ -70,7 +81,10 @@ def _equalise(f: Frame, run: Run, there: dict[int, Rep]) -> None:
         whole = [b for b, r in there.items() if not r.torn]
         for bit in list(there) if f.model.without == "settle-any-source" else (whole or list(there)):
             words = f"chooses {f.model.names.ids[bit]} as source"
-            _note(f, run, run._replace(source=bit, equal=1 << bit), words)
+            # All lost power: what was not flushed may be gone, which is no loss to anybody unless somebody still holds on.
+            lossy = all(r.torn for r in there.values()) and f.volume is not None and not f.volume.attachments
+            mo = f.model.judged(f.mo, opened_broken, 0) if lossy else None
+            _note(f, run, run._replace(source=bit, equal=1 << bit), words, mo=mo)
         return
     for bit in bits(run.members & ~run.equal) if dirty else []:
         value = there[run.source].cache
