@@ -70,8 +70,15 @@ def _start(world: World, volume: Volume, new_id: NewId) -> Plan:
 
 
 def _why_lossy(world: World, volume: Volume) -> str:
-    """Going on without the dead would lose what only they have: everybody else lost power while open."""
+    """Going on would lose what nobody is told of: everybody lost power while open, but for the dead, or for whom a hold from
+    before goes on (its node was declared dead, which may be taken back; A2).
+    """
     staying = [r for r in volume.in_sync if not gone_for_good(world, r)]
+    if volume.held_since and staying and all(_torn(world, r) for r in staying):
+        holder = volume.attachments[0].holder
+        return (
+            f"every in-sync replica lost power while open, and {holder} still holds it from before: detach it"
+        )
     if len(staying) == len(volume.in_sync) or not all(_torn(world, r) for r in staying):
         return ""
     return "every in-sync replica on a node that is not declared dead lost power while open, so unflushed writes may be gone"
