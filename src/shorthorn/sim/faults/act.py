@@ -46,6 +46,7 @@ class Actor:
         self._number = 0
         self._paused: Counter[Process] = Counter()
         self._pauses: list[Process] = []
+        self._failed: dict[str, None] = {}
 
     def post(self, step: Step) -> None:
         """Have it happen at its time, or now if that has passed."""
@@ -68,7 +69,10 @@ class Actor:
             self.cluster.kernel.after(int(step.for_s * NS), self._end, self._number)
 
     def heal(self) -> None:
-        """Every fault is over, now: machines run, nothing is cut, disks have space, nobody is stopped or dead."""
+        """Every fault is over, now: machines run, nothing is cut, disks have space, nobody is stopped or dead.
+
+        A machine whose disk had failed boots again: a replica that could not sync is not trusted before that (A13).
+        """
         for number in list(self._lasting):
             if self._lasting[number][0].do in FAULTS:
                 self._end(number)
@@ -77,6 +81,9 @@ class Actor:
             process.resume()
         self._pauses.clear()
         self._paused.clear()
+        for name in self._failed:
+            self.faults.power_off(name)
+        self._failed.clear()
         for name, node in self.cluster.nodes.items():
             self.faults.power_on(name)
             node.start_agent()
@@ -263,10 +270,12 @@ class Actor:
 
     def _fail_sync(self, step: Step) -> Undo:
         self.faults.fail_sync(step.of[0])
+        self._failed[step.of[0]] = None
         return nothing
 
     def _fail_write(self, step: Step) -> Undo:
         self.faults.fail_write(step.of[0])
+        self._failed[step.of[0]] = None
         return nothing
 
     def _writeback(self, step: Step) -> Undo:
