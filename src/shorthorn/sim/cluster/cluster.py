@@ -60,7 +60,7 @@ class Cluster:
         self.servers: dict[str, ServerHost] = {}
         self.tell = tell
         self.counted = counted
-        self.truth = Truth(self.nodes, self._note, lambda what: counted("session", what))
+        self.truth = Truth(self.nodes, self._note, lambda what: counted("session", what), self.content)
         self.store = SharedStore(self.kernel, store)
         self.store.on_commit = self._committed
         self.clients = Clients(

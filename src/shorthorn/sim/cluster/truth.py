@@ -6,21 +6,26 @@ S1, S7 and S10 as they really are, S3's "unless every copy lost power", and ever
 from collections.abc import Callable, Iterable, Mapping
 
 from shorthorn.core.model.journal import JournalLine
-from shorthorn.core.model.volume import SessionPhase, Volume
+from shorthorn.core.model.volume import Replica, SessionPhase, Volume
 from shorthorn.sim.cluster.node import NodeHost, session_of
+from shorthorn.sim.judges.copies import Content, judge_equal
 from shorthorn.sim.judges.histories import Histories
 from shorthorn.sim.judges.records import BROKEN_LINE, Records, Step
 from shorthorn.sim.judges.registers import Violation
 
 
 class Truth:
-    """Listens to the judge of records. `note` gets what people may want to read, `counted` the sessions."""
+    """Listens to the judge of records. `note` gets what people may want to read, `counted` the sessions.
+
+    `content`: what a replica's disk holds; whenever the record says that copies are equal, they are compared.
+    """
 
     def __init__(
         self,
         nodes: Mapping[str, NodeHost],
         note: Callable[[str, str], None],
         counted: Callable[[str], None],
+        content: Callable[[Replica], Content | None],
     ) -> None:
         self.records = Records(self)
         self.histories = Histories()
@@ -28,6 +33,8 @@ class Truth:
         self._nodes = nodes
         self._note = note
         self._counted = counted
+        self._content = content
+        self._shaken: dict[str, None] = {}
         self._lost_power: dict[str, None] = {}
 
     def told(self, line: JournalLine) -> None:
@@ -44,6 +51,8 @@ class Truth:
         if before is None:
             return
         session = after.session
+        if session is not None and after.epoch != before.epoch:
+            self._calm(r.id for r in after.replicas)
         if before.session is not None and (session is None or session.epoch != before.session.epoch):
             self._ended(before, after, step.lines)
         if session is not None and session.phase is SessionPhase.OPEN and after.opened_epoch == session.epoch:
@@ -55,6 +64,7 @@ class Truth:
     def power_lost(self, node: str) -> None:
         """A node went off: what its replicas had not on disk may be gone, where something could have been written."""
         for volume in self.records.volumes.values():
+            self._shaken.update(dict.fromkeys(r.id for r in volume.replicas if r.node == node))
             if volume.session is not None or not volume.settled or volume.tasks:
                 self._lost_power.update(dict.fromkeys(r.id for r in volume.replicas if r.node == node))
 
@@ -86,6 +96,7 @@ class Truth:
             raise Violation(f"S3: {volume.name} opened as broken, and {', '.join(whole)} never lost power")
         self._equal(members)
         self.histories.opened(volume.uid, epoch, broken=broken)
+        self._compare(volume, "opened")
         self._counted("broken" if broken else "opened")
 
     def _settled(self, volume: Volume) -> None:
@@ -94,6 +105,7 @@ class Truth:
         broken = all(r in self._lost_power for r in members)
         self._equal(members)
         self.histories.opened(volume.uid, volume.opened_epoch, broken=broken)
+        self._compare(volume, "settled")
         self._counted("settled")
 
     def _ended(self, before: Volume, after: Volume, lines: tuple[JournalLine, ...]) -> None:
@@ -111,7 +123,23 @@ class Truth:
             )
         if after.settled:
             self._equal(r.id for r in after.in_sync)
+            self._compare(after, "settled")
 
     def _equal(self, replicas: Iterable[str]) -> None:
         for replica in replicas:
             self._lost_power.pop(replica, None)
+
+    def _calm(self, replicas: Iterable[str]) -> None:
+        for replica in replicas:
+            self._shaken.pop(replica, None)
+
+    def _compare(self, volume: Volume, why: str) -> None:
+        """Copies that lost power since the session began may not be equal any more; nor is one whose program is not there."""
+        copies = []
+        for replica in volume.in_sync:
+            host = self._nodes[replica.node]
+            if replica.id in self._shaken or not host.machine.powered or not any(host.replica_programs()):
+                continue
+            if (content := self._content(replica)) is not None:
+                copies.append((replica, content))
+        judge_equal(volume, copies, self.histories, why)
