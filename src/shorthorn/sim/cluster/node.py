@@ -13,8 +13,8 @@ from shorthorn.sim.cluster.outside import (
     ENGINE,
     PROGRAMS,
     REPLICA,
+    LoggedProcesses,
     Servers,
-    SimProcesses,
     SimProgram,
     SimSocket,
 )
@@ -23,7 +23,7 @@ from shorthorn.sim.machine.machine import Machine, Program
 from shorthorn.sim.machine.process import Main, Process
 from shorthorn.sim.programs.drive import FOLDER as REPLICAS
 from shorthorn.sim.programs.drive import Drive
-from shorthorn.sim.programs.surroundings import Log, Surroundings
+from shorthorn.sim.programs.surroundings import Surroundings
 
 FOLDER: Final = PurePosixPath("/node")
 DISK: Final = PurePosixPath("/disk")
@@ -59,8 +59,8 @@ class NodeHost:
             labels=labels,
             listen="0.0.0.0:0",
         )
-        for path, (_, program) in PROGRAMS.items():
-            machine.programs[path] = program_of(program, around, around.log(machine.name, path))
+        for path, program in PROGRAMS.items():
+            machine.programs[path] = program_of(program, around)
 
     def start_agent(self) -> None:
         """Start the agent; nothing happens while one runs, or without power."""
@@ -91,7 +91,7 @@ class NodeHost:
     async def _main(self, process: Process) -> int:
         outside = Outside(
             files=ProcessFiles(process),
-            processes=SimProcesses(process, self._around),
+            processes=LoggedProcesses(process, self._around),
             socket=SimSocket(process, self._around.network),
             server=Servers(process, self._around.network, self.name, self._servers),
             identity=self.machine,
@@ -106,11 +106,12 @@ class NodeHost:
         return 0
 
 
-def program_of(program: SimProgram, around: Surroundings, log: Log) -> Program:
-    """A program as a machine has it among those that can be started."""
+def program_of(program: SimProgram, around: Surroundings) -> Program:
+    """A program as a machine has it among those that can be started; its lines go where its starter said."""
 
     def of(command: Sequence[str]) -> Main:
         async def main(process: Process) -> int:
+            log = around.log(process.machine.name, str(process.log_file or command[0]))
             return await program(process, around, log, tuple(command[1:]))
 
         return main

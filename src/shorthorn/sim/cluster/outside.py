@@ -3,8 +3,6 @@
 The agent is the one that ships; it can't tell the difference.
 """
 
-import asyncio
-import signal
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from pathlib import PurePath
 from random import Random
@@ -19,21 +17,19 @@ from shorthorn.links.messages import Beat, EngineAnswer, EngineEvent, Registered
 from shorthorn.sim.cluster.calls import Caller
 from shorthorn.sim.machine.network import Endpoint, Network
 from shorthorn.sim.machine.process import Process
+from shorthorn.sim.machine.processes import MachineProcesses
 from shorthorn.sim.programs import engine, replica
 from shorthorn.sim.programs.surroundings import Log, Surroundings
 
-ENGINE: Final = "/bin/shorthorn-engine"
-REPLICA: Final = "/bin/shorthorn-replica"
+ENGINE: Final = "/bin/engine"
+REPLICA: Final = "/bin/replica"
 
 UNSENT_BYTES_MAX: Final = 64 << 20
 """A program that leaves this much unread hangs."""
 
 SimProgram = Callable[[Process, Surroundings, Log, Sequence[str]], Coroutine[Any, Any, int]]
 
-PROGRAMS: Final[dict[str, tuple[str, SimProgram]]] = {
-    ENGINE: ("engine", engine.run),
-    REPLICA: ("replica", replica.run),
-}
+PROGRAMS: Final[dict[str, SimProgram]] = {ENGINE: engine.run, REPLICA: replica.run}
 
 
 class SimIds:
@@ -161,71 +157,15 @@ class SimSocket:
             self._network.unlisten(self._address)
 
 
-class WatchedProcess:
-    """See `ports.processes.Process`. `parent`: only who started it learns how it ended."""
-
-    def __init__(self, watcher: Process, process: Process, *, parent: bool) -> None:
-        self.pid: int = process.pid
-        self.how = ""
-        self._watcher = watcher
-        self._process = process
-        self._parent = parent
-        self._ended = asyncio.Event()
-        process.when_ended(lambda _: watcher.deliver(self._on_end, None))
-
-    @property
-    def running(self) -> bool:
-        """See `Process.running`."""
-        return not self._ended.is_set()
-
-    async def ended(self) -> None:
-        """See `Process.ended`."""
-        await self._ended.wait()
-
-    def signal(self, number: signal.Signals) -> None:
-        """See `Process.signal`."""
-        if self.running:
-            self._process.signal(number)
-
-    def forget(self) -> None:
-        """See `Process.forget`: it costs nothing to watch."""
-
-    def _on_end(self, _: None) -> None:
-        code = self._process.exit_code
-        if self._parent and code is not None:
-            self.how = f" (exit {code})" if code >= 0 else f" (signal {-code})"
-        self._ended.set()
-
-
-class SimProcesses:
-    """The processes of a machine, as one of them starts and watches others (`ports.processes.Processes`)."""
+class LoggedProcesses(MachineProcesses):
+    """The processes of a machine whose programs write their logs to `Surroundings`."""
 
     def __init__(self, process: Process, around: Surroundings) -> None:
-        self._process = process
+        super().__init__(process)
+        self._machine = process.machine.name
         self._around = around
-
-    def start(self, command: Sequence[str], log_file: PurePath) -> WatchedProcess:
-        """See `Processes.start`. Raises `FileNotFoundError` for what is no program."""
-        if command[0] not in PROGRAMS:
-            raise FileNotFoundError(f"no program {command[0]}")
-        name, program = PROGRAMS[command[0]]
-        machine, around = self._process.machine, self._around
-        log = around.log(machine.name, str(log_file))
-
-        def main(process: Process) -> Coroutine[Any, Any, int]:
-            return program(process, around, log, tuple(command[1:]))
-
-        started = machine.spawn(name, main, command=tuple(command), parent=self._process.pid)
-        return WatchedProcess(self._process, started, parent=True)
-
-    def watch(self, pid: int) -> WatchedProcess:
-        """See `Processes.watch`."""
-        process = self._process.machine.process(pid)
-        if process is None:
-            raise ProcessLookupError(f"no process {pid}")
-        return WatchedProcess(self._process, process, parent=False)
 
     def last_words(self, log_file: PurePath) -> str:
         """See `Processes.last_words`."""
-        lines = self._around.lines(self._process.machine.name, str(log_file))
+        lines = self._around.lines(self._machine, str(log_file))
         return next((" ".join(line.split())[:300] for line in reversed(lines) if line.strip()), "")
