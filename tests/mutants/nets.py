@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,14 +29,20 @@ WALKS = 4_000
 STATES = 60_000
 CORES_S = 3600.0
 SIM_S = 3600.0
+SIM_HOURS = 12
+"""Virtual hours, a seed each, before a rule of the cores is given up in the simulator of whole clusters."""
+
+NATIVE = ROOT / ".cache/mutants/_native.abi3.so"
+"""What `make build-mutants` builds."""
 
 
 class Caught(NamedTuple):
-    """`fast`: seed or states, for people. `what` was seen."""
+    """`fast`: seed or states, for people. `what` was seen. `seconds`: of CPU until it was seen."""
 
     by: str
     fast: str
     what: str
+    seconds: float = 0.0
 
 
 class Loose(AssertionError):
@@ -55,7 +61,7 @@ def walk(entry: Entry, _argument: str, *, harm: bool = False) -> Caught | None:
     wrong = hunt(seed + 1, harm_only=harm)
     if wrong is not None:
         raise Loose(f"seed {wrong[0]}: {wrong[1]}")
-    return Caught("walk of the law", f"seed {seed}, {spent:.2f} s", what)
+    return Caught("walk of the law", f"seed {seed}, {spent:.2f} s", what, spent)
 
 
 def _harm(entry: Entry, argument: str) -> Caught | None:
@@ -72,14 +78,16 @@ def _nodes(entry: Entry, _argument: str) -> Caught | None:
 
 def _explore(entry: Entry, world: str) -> Caught | None:
     rule = entry.name if entry.kind == "abstract" else ""
+    began = time.process_time()
     with out("" if rule else entry.name):
         result = _search(world, rule, STATES)
+    spent = time.process_time() - began
     if not result.broken:
         return None
     if wrong := _held(world, result.states).broken:
         raise Loose(f"{world}: {wrong}")
     fast = f"{result.states} states, {len(result.story)} steps"
-    return Caught(f"explorer, {world}", fast, result.broken)
+    return Caught(f"explorer, {world}", fast, result.broken, spent)
 
 
 def _search(world: str, rule: str, states: int) -> Result:
@@ -119,7 +127,7 @@ def _cores_all(names: str) -> dict[str, Caught]:
     if not lines or ("panicked" in ran.stderr and "nothing misses" not in ran.stderr):
         raise Loose(ran.stderr[-4000:])
     return {
-        name: Caught(f"simulator of the cores, {world}", f"seed {seed}, {spent} s", what)
+        name: Caught(f"simulator of the cores, {world}", f"seed {seed}, {spent} s", what, float(spent))
         for name, world, seed, spent, what in lines
     }
 
@@ -134,7 +142,7 @@ def _scenario(entry: Entry, name: str) -> Caught | None:
         return None
     if loose := _told(name):
         raise Loose(f"{name}: {loose}")
-    return Caught(f"scenario {name}", f"{spent:.1f} s", wrong)
+    return Caught(f"scenario {name}", f"{spent:.1f} s", wrong, spent)
 
 
 def _told(name: str) -> str:
@@ -148,18 +156,29 @@ def _told(name: str) -> str:
 
 
 def _sim(entry: Entry, seeds: str) -> Caught | None:
-    """Whole clusters, by seed, each in a process of its own."""
-    said = _simulated(entry.name, seeds)
+    """Whole clusters, by seed, each in a process of its own: the seeds that are named, then others."""
+    native = entry.kind == "core"
+    named = [int(seed) for seed in seeds.split(",") if seed]
+    others = [seed for seed in range(1, SIM_HOURS + 1) if seed not in named] if native else []
+    said = _simulated(entry.name, [*named, *others], native=native)
     if "seed" not in said:
         return None
-    if (loose := _simulated("", str(said["seed"]))).get("what"):
-        raise Loose(f"seed {said['seed']}: {loose['what']}")
-    at = f"seed {said['seed']} after {said['at_s']:.0f} virtual s, {said['cpu_s']:.0f} s"
-    return Caught("simulator", at, str(said["what"]))
+    if loose := _simulated_whole(said["seed"], native=native).get("what"):
+        raise Loose(f"seed {said['seed']}: {loose}")
+    spent = float(said["cpu_s"])
+    at = f"seed {said['seed']} after {said['at_s']:.0f} virtual s, {spent:.0f} s"
+    return Caught("simulator", at, str(said["what"]), spent)
 
 
-def _simulated(name: str, seeds: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.mutants.apart", name, *seeds.split(","), "--controls", "2"]
+@cache
+def _simulated_whole(seed: int, *, native: bool) -> dict[str, Any]:
+    """The same seed, in the same build, with all rules in."""
+    return _simulated("", [seed], native=native)
+
+
+def _simulated(name: str, seeds: list[int], *, native: bool) -> dict[str, Any]:
+    build = ["--native", str(NATIVE)] if native else ["--controls", "2"]
+    command = [sys.executable, "-m", "tests.mutants.apart", name, *map(str, seeds), *build]
     ran = subprocess.run(
         command,
         cwd=ROOT,
@@ -188,8 +207,16 @@ NETS: dict[str, Callable[[Entry, str], Caught | None]] = {
 
 def catch(entry: Entry) -> Caught | None:
     """By the first of its nets that does."""
+    return next(iter(_hunted(entry)), None)
+
+
+def catch_all(entry: Entry) -> list[Caught]:
+    """By every net of its row that does, the fastest first."""
+    return sorted(_hunted(entry), key=lambda caught: caught.seconds)
+
+
+def _hunted(entry: Entry) -> Iterator[Caught]:
     for net in entry.nets:
         name, _, argument = net.partition(":")
         if (caught := NETS[name](entry, argument)) is not None:
-            return caught
-    return None
+            yield caught
