@@ -35,11 +35,18 @@ class Truth:
         self._counted = counted
         self._content = content
         self._shaken: dict[str, None] = {}
-        self._lost_power: dict[str, None] = {}
+        self._broken: dict[str, int] = {}
+        self._lost_power: dict[str, int] = {}
+        """By replica: the attempt in which its node went off."""
+        self.rotten: dict[str, None] = {}
+        """The uids of volumes of which bits of a copy flipped."""
+        self.steady = False
+        """Whether nothing has been broken for so long that no session may end but by its consumers (L8)."""
 
     def told(self, line: JournalLine) -> None:
         """A line of the journal."""
-        self._note(line.name, f"{line.line}  [{line.cause}]")
+        cause = "" if line.cause in line.line else f"  [{line.cause}]"
+        self._note(line.name, line.line + cause)
 
     def stepped(self, step: Step) -> None:
         """A commit changed a volume. Raises `Violation`."""
@@ -50,6 +57,7 @@ class Truth:
             return
         if before is None:
             return
+        self._resynced(before, after)
         session = after.session
         if session is not None and after.epoch != before.epoch:
             self._calm(r.id for r in after.replicas)
@@ -57,7 +65,7 @@ class Truth:
             self._ended(before, after, step.lines)
         if session is not None and session.phase is SessionPhase.OPEN and after.opened_epoch == session.epoch:
             if before.opened_epoch != session.epoch:
-                self._opened(after, step.lines)
+                self._opened(after, before.opened_epoch, step.lines)
         elif after.opened_epoch != before.opened_epoch:
             self._settled(after)
 
@@ -66,7 +74,7 @@ class Truth:
         for volume in self.records.volumes.values():
             self._shaken.update(dict.fromkeys(r.id for r in volume.replicas if r.node == node))
             if volume.session is not None or not volume.settled or volume.tasks:
-                self._lost_power.update(dict.fromkeys(r.id for r in volume.replicas if r.node == node))
+                self._lost_power.update((r.id, int(r.attempt)) for r in volume.replicas if r.node == node)
 
     def engines(self, uid: str, epoch: int | None = None) -> list[tuple[str, int, bool]]:
         """Engines of a volume that live: node, epoch, whether it is stopped."""
@@ -87,13 +95,19 @@ class Truth:
             if left:
                 raise Violation(f"L6: {volume.name} is gone from the record, {left[0]} is still on {name}")
 
-    def _opened(self, volume: Volume, lines: tuple[JournalLine, ...]) -> None:
+    def _opened(self, volume: Volume, last: int, lines: tuple[JournalLine, ...]) -> None:
+        """`last`: the epoch that was opened before. If it was broken and its engine died before it was told so and served
+        anybody, its replicas are still torn, and the next one says the same once more.
+        """
         assert volume.session is not None
         epoch, broken = volume.session.epoch, any(x.line.startswith(BROKEN_LINE) for x in lines)
         members = [r.id for r in volume.in_sync]
         whole = [r for r in members if r not in self._lost_power]
-        if broken and whole:
+        again = self._broken.get(volume.uid) == last and self.histories.served(volume.uid) < last
+        if broken and whole and not again:
             raise Violation(f"S3: {volume.name} opened as broken, and {', '.join(whole)} never lost power")
+        if broken:
+            self._broken[volume.uid] = epoch
         self._equal(members)
         self.histories.opened(volume.uid, epoch, broken=broken)
         self._compare(volume, "opened")
@@ -121,9 +135,22 @@ class Truth:
                 f"S7: session {session.epoch & 0xFFFFFFFF} of {before.name} was said to be over on {session.node}, "
                 f"where its engine lives"
             )
+        if self.steady and before.opened_epoch == session.epoch and not after.settled:
+            raise Violation(
+                f"L8: session {session.epoch & 0xFFFFFFFF} of {before.name} ended unclean, and nothing is broken"
+            )
         if after.settled:
             self._equal(r.id for r in after.in_sync)
             self._compare(after, "settled")
+
+    def _resynced(self, before: Volume, after: Volume) -> None:
+        """What was copied in full since its node went off has everything again: it came in-sync by a later attempt."""
+        members = {r.id for r in before.in_sync}
+        for replica in after.in_sync:
+            if replica.id not in members and replica.attempt > self._lost_power.get(
+                replica.id, replica.attempt
+            ):
+                del self._lost_power[replica.id]
 
     def _equal(self, replicas: Iterable[str]) -> None:
         for replica in replicas:

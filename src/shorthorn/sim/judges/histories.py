@@ -44,10 +44,11 @@ class Request:
 
 @dataclass(slots=True)
 class _Volume:
-    """`serving`: the epoch of the session that the record calls open or opening; what is older is over."""
+    """`over_through`: sessions up to this epoch are over. `opened`: the last that opened; `served`: that answered a request."""
 
     over_through: int = 0
     opened: int = 0
+    served: int = 0
     registers: dict[int, Register] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
     cut: list[Request] = field(default_factory=list)
@@ -114,6 +115,7 @@ class Histories:
                 f"S2: {_spoken(request)} was answered by session {request.epoch & 0xFFFFFFFF}, which was over when it was sent"
             )
         volume = self._volumes[request.volume]
+        volume.served = max(volume.served, request.epoch)
         for at, block in enumerate(self._blocks(volume, request)):
             register = self._register(volume, request.volume, block)
             if request.kind is Kind.READ:
@@ -188,6 +190,11 @@ class Histories:
         self._ops += 1
         register.call_read(self._ops)
         register.shown(self._ops, value_of(data))
+
+    def served(self, uid: str) -> int:
+        """The epoch of the last session that answered a request; 0: none did."""
+        volume = self._volumes.get(uid)
+        return volume.served if volume else 0
 
     def crowd(self, uid: str, block: int) -> int:
         """Writes of a block without an answer."""
