@@ -15,6 +15,7 @@ from shorthorn.core.model.ids import NodeName
 from shorthorn.core.model.volume import SessionPhase, Volume
 from shorthorn.sim.cluster.node import session_of
 from shorthorn.sim.judges.histories import BLOCK, Histories, Kind, Request, content_of
+from shorthorn.sim.judges.registers import Violation
 from shorthorn.sim.machine.kernel import NS, Kernel
 from shorthorn.sim.machine.machine import Machine
 from shorthorn.sim.machine.network import Network
@@ -74,7 +75,7 @@ class Clients:
         self._chance = kernel.chance("clients")
         self._machines: dict[str, Machine] = {}
         self._processes: dict[str, Process] = {}
-        self._asked: dict[str, dict[int, Request]] = {}
+        self._asked: dict[str, dict[int, tuple[Request, int]]] = {}
 
     def boot(self, machine: Machine) -> None:
         """The machine is on: its clients' process starts."""
@@ -89,7 +90,7 @@ class Clients:
 
     def lost(self, machine: str) -> None:
         """The machine is off: nobody there hears an answer."""
-        for request in self._asked.pop(machine, {}).values():
+        for request, _ in self._asked.pop(machine, {}).values():
             self._histories.cut(request)
 
     def work(self, name: str, kind: str, for_s: float) -> None:
@@ -124,21 +125,34 @@ class Clients:
     ) -> Request:
         """Tell the judge that a request is sent."""
         request = self._histories.call(client.uid, client.epoch, kind, blocks, fua=fua, value=value)
-        self._asked[client.process.machine.name][request.op] = request
+        self._asked[client.process.machine.name][request.op] = request, self._kernel.now_ns
         return request
 
     def ended(self, client: "Client", request: Request, data: bytes | None, error: str) -> None:
         """Tell the judge what became of it: an answer (`data` not None), an error, or nothing."""
         self._asked[client.process.machine.name].pop(request.op, None)
-        if data is not None:
-            self._counted(request.volume, request.kind.value, "")
-            self._histories.done(request, data)
-        elif error:
-            self._counted(request.volume, request.kind.value, error)
-            self._histories.failed(request)
-        else:
-            self._counted(request.volume, request.kind.value, "cut")
-            self._histories.cut(request)
+        try:
+            if data is not None:
+                self._counted(request.volume, request.kind.value, "")
+                self._histories.done(request, data)
+            elif error:
+                self._counted(request.volume, request.kind.value, error)
+                self._histories.failed(request)
+            else:
+                self._counted(request.volume, request.kind.value, "cut")
+                self._histories.cut(request)
+        except Violation as violation:
+            # At once: the task that raises it may lose power before anybody waits for it.
+            self._kernel.crash(str(violation), violation)
+            raise
+
+    def waiting(self, for_s: float) -> dict[str, str]:
+        """Volumes by uid of which a client has waited so long for the end of a request: which one."""
+        before_ns = self._kernel.now_ns - int(for_s * NS)
+        late = [
+            r for asked in self._asked.values() for r, since_ns in asked.values() if since_ns <= before_ns
+        ]
+        return {r.volume: f"{r.kind.value} {r.op} of session {r.epoch & 0xFFFFFFFF}" for r in late}
 
     def _hunt(self, stretch: "_Stretch") -> None:
         """Look where the volume is held; look again soon when it is not, until the time is over."""

@@ -163,6 +163,7 @@ class Faults:
         replica = next((r for r in found.replicas if r.node == node), None) if found else None
         if found is None or replica is None or sum(1 for r in found.in_sync if r.node != node) < 1:
             return False
+        self._cluster.truth.rotten[found.uid] = None
         return bool(self._drive(node).rot(replica.id))
 
     # Clocks

@@ -28,6 +28,9 @@ from shorthorn.sim.runs.story import Story
 LOOK_S: Final = 1.0
 """Between two looks at what is undone."""
 
+UNANSWERED_S: Final = 20.0
+"""A request of a client that has no end for so long is something undone."""
+
 STILL_S: Final = 70.0
 """At the end of an hour nothing may be journaled for so long: more than the loop's slow pass (L8)."""
 
@@ -138,17 +141,19 @@ class _Hours:
             self._calm(calm_s + schedule.work_s)
             self._rest(end_s)
             self._until(end_s)
+            self._cluster.truth.steady = False
 
     def _calm(self, end_s: float) -> None:
         """Consumers go on; everything has to come right meanwhile (L1-L6)."""
         settings = self._cluster.truth.records.settings
         assert settings is not None
-        watch = liveness.Watch(liveness.bounds(settings), self._explain)
+        bounds = liveness.bounds(settings)
+        watch = liveness.Watch(bounds, self._explain)
+        steady_s = self._kernel.now_s + bounds[liveness.Rule.ATTACHED]
         while self._kernel.now_s < end_s:
             self._kernel.run_for(LOOK_S)
-            watch.look(
-                self._kernel.now_s, list(liveness.undone(self._cluster.truth.records.world(), self._served))
-            )
+            watch.look(self._kernel.now_s, self._undone())
+            self._cluster.truth.steady = self._kernel.now_s >= steady_s
 
     def _rest(self, end_s: float) -> None:
         """Nobody holds anything any more; then nothing happens, and all copies are right (L8, S3)."""
@@ -164,7 +169,7 @@ class _Hours:
         while True:
             self._kernel.run_for(LOOK_S)
             now_s = self._kernel.now_s
-            left = list(liveness.undone(records.world(), self._served))
+            left = self._undone()
             watch.look(now_s, left)
             if left or office.under_way or records.entries != entries:
                 quiet_since, entries = now_s, records.entries
@@ -178,7 +183,17 @@ class _Hours:
         differences = compare(self._cluster.world()).differences
         if differences:
             raise Violation("recorded and running differ at rest: " + "; ".join(differences))
-        judge_copies(records.volumes.values(), self._cluster.truth.histories, self._cluster.content)
+        truth = self._cluster.truth
+        judge_copies(records.volumes.values(), truth.histories, self._cluster.content, truth.rotten)
+
+    def _undone(self) -> list[liveness.Undone]:
+        """By the record, and by what clients wait for: attached is who is answered."""
+        records = self._cluster.truth.records
+        left = list(liveness.undone(records.world(), self._served))
+        for uid, what in self._cluster.clients.waiting(UNANSWERED_S).items():
+            name = next((v.name for v in records.volumes.values() if v.uid == uid), uid)
+            left.append(liveness.Undone(liveness.Rule.ATTACHED, name, f"a client waits for {what}"))
+        return left
 
     def _until(self, at_s: float) -> None:
         left = at_s - self._kernel.now_s
