@@ -6,9 +6,10 @@
   by `core.invariants` and by what the law answers;
 - `harm`: the same walks, judged by what was written alone;
 - `explore:WORLD`: the explorer, with the rule taken out of the real core or of its abstract engines, replicas and agents;
+- `abstract:WORLD`: the explorer, with the same rule taken out of its own engines and replicas (`/NAME`: as it is called there);
 - `cores`: the simulator of the real Rust cores (crates/shorthorn-core/tests/world), by seed;
 - `scenario:FILE`: a scenario whose answers change;
-- `sim`: `shorthorn sim`, by seed.
+- `sim:SEED`: `shorthorn sim`, whole clusters with the real cores, by seed: those that are named first, then others.
 
 Each net first holds with all rules in, over the very worlds and seeds that catch the mutant.
 """
@@ -33,8 +34,8 @@ class Entry(NamedTuple):
     allowed: str = ""
 
 
-def _core(name: str, rule: str, source: str) -> Entry:
-    return Entry(name, rule, source, "core", ("cores",))
+def _core(name: str, rule: str, source: str, *nets: str) -> Entry:
+    return Entry(name, rule, source, "core", ("cores", *nets))
 
 
 def _law(name: str, rule: str, source: str, *nets: str) -> Entry:
@@ -42,30 +43,40 @@ def _law(name: str, rule: str, source: str, *nets: str) -> Entry:
 
 
 CORE = (
-    _core("no-epoch-check", "a connection is a membership", "write row; section 1"),
+    _core("no-epoch-check", "a connection is a membership", "write row; section 1", "abstract:CRASH"),
     _core("no-range-lock", "overlapping requests wait for each other", "Ranges, A4"),
-    _core("any-source", "a torn replica is no source while one is whole", "Open, A1"),
-    _core("no-equalise", "marked regions are made equal at open", "Open"),
-    _core("late-copier", "a target takes nothing of an older epoch", "copy row; A8"),
-    _core("seal-no-sync", "a seal syncs what earlier programs left", "seal row; A13"),
-    _core("ack-before-removal", "acknowledge after the removal is committed and stored", "Write, A3"),
-    _core("no-grants", "no read without grants", "Read, B10"),
-    _core("nospace-fails", "what others applied is taken back", "No space, A12"),
-    _core("join-on-answer", "a joiner is needed before it is asked for", "Resync, A7"),
+    _core("any-source", "a torn replica is no source while one is whole", "Open, A1", "abstract:POWER"),
+    _core("no-equalise", "marked regions are made equal at open", "Open", "abstract:CRASH"),
+    _core("late-copier", "a target takes nothing of an older epoch", "copy row; A8", "abstract:USED"),
+    _core("seal-no-sync", "a seal syncs what earlier programs left", "seal row; A13", "abstract:POWER"),
+    _core(
+        "ack-before-removal",
+        "acknowledge after the removal is committed and stored",
+        "Write, A3",
+        "abstract:LOST",
+    ),
+    _core("no-grants", "no read without grants", "Read, B10", "abstract:FENCE"),
+    _core("nospace-fails", "what others applied is taken back", "No space, A12", "abstract:SPACE"),
+    _core("join-on-answer", "a joiner is needed before it is asked for", "Resync, A7", "abstract:LOST"),
     _core("join-no-flush", "a joiner is flushed before it is asked for", "Resync, A7"),
-    _core("copy-overtakes", "compare after mirrored writes were answered", "A9"),
-    _core("read-in-flight", "reads wait for writes under way", "Ranges, A3"),
-    _core("early-synced", "ReplicaSynced after the copy", "Resync, A7"),
+    _core("copy-overtakes", "compare after mirrored writes were answered", "A9", "abstract:LOST"),
+    _core("read-in-flight", "reads wait for writes under way", "Ranges, A3", "abstract:CRASH"),
+    _core("early-synced", "ReplicaSynced after the copy", "Resync, A7", "abstract:LOST"),
     _core("join-unfinished", "ReplicaSynced after the last range", "Resync"),
     _core("no-mirror", "changes go to syncing replicas, too", "Write, Resync"),
     _core("copy-unlocked", "a range is locked while it is copied", "Ranges, A9"),
-    _core("own-clear", "only the engine clears marks", "Marks, A5"),
-    _core("clear-unordered", "a clear leaves the mark of a later write", "clear row; A5"),
-    _core("clear-unflushed", "a clear follows a flush of every member", "clear row; Marks, Close"),
+    _core("own-clear", "only the engine clears marks", "Marks, A5", "abstract:CRASH"),
+    _core("clear-unordered", "a clear leaves the mark of a later write", "clear row; A5", "abstract:CRASH"),
+    _core(
+        "clear-unflushed",
+        "a clear follows a flush of every member",
+        "clear row; Marks, Close",
+        "abstract:OFF/close-unflushed",
+    ),
     _core("mark-after-write", "mark, then write", "Marks"),
-    _core("reconnect", "an older attempt's connection is over", "write row; A7"),
-    _core("serve-uncommitted", "serve after SessionOpened was answered", "Open, B2"),
-    _core("silent-restart", "an open after a loss of all copies is broken", "Open, A2"),
+    _core("reconnect", "an older attempt's connection is over", "write row; A7", "abstract:LOST"),
+    _core("serve-uncommitted", "serve after SessionOpened was answered", "Open, B2", "abstract:CRASH"),
+    _core("silent-restart", "an open after a loss of all copies is broken", "Open, A2", "abstract:DARK"),
     _core("ack-one", "all needed replicas have applied it", "Write"),
     _core("flush-one", "all needed replicas have synced", "Flush"),
     _core("sync-retried", "a failed sync is never tried again into a success", "Flush, A13"),
@@ -87,7 +98,9 @@ CORE = (
     _core("copy-to-member", "no copies to a member that serves", "copy row"),
     _core("close-marked", "a close with marks clear", "close row"),
     _core("past-unasked", "a replica is judged by its own past before it is sealed", "probe row; A17"),
-    _core("settle-unequal", "settling makes marked regions equal", "Settle, A10"),
+    _core(
+        "settle-unequal", "settling makes marked regions equal", "Settle, A10", "abstract:CRASH/settle-skips"
+    ),
     _core("move-unsynced", "a copy is synced before it is ready", "Move"),
     _core("delete-newer", "no folder goes that stored a newer document", "C"),
 )

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 from shorthorn.ports.clock import SystemClock
 from shorthorn.sim.explorer.search import Limits, Result, search
+from shorthorn.sim.explorer.worlds import World
 from shorthorn.sim.scenario import runner
 from shorthorn.sim.scenario.simulated import Simulated
+from tests.explorer import small
 from tests.mutants import nodes
 from tests.mutants.catalogue import Entry
 from tests.mutants.ghost import hunt
@@ -88,6 +90,26 @@ def _explore(entry: Entry, world: str) -> Caught | None:
         raise Loose(f"{world}: {wrong}")
     fast = f"{result.states} states, {len(result.story)} steps"
     return Caught(f"explorer, {world}", fast, result.broken, spent)
+
+
+def _abstract(entry: Entry, argument: str) -> Caught | None:
+    """The explorer with the rule taken out of its own engines and replicas, under the name that it has there."""
+    name, _, rule = argument.partition("/")
+    world: World = getattr(small, name)
+    began = time.process_time()
+    result = small.hunt(world, rule or entry.name)
+    spent = time.process_time() - began
+    if not result.broken:
+        return None
+    if wrong := _held_small(name, result.states).broken:
+        raise Loose(f"{world.name}: {wrong}")
+    fast = f"{result.states} states, {len(result.story)} steps, {spent:.1f} s"
+    return Caught(f"explorer, {world.name}, its own programs", fast, result.broken, spent)
+
+
+@cache
+def _held_small(name: str, states: int) -> Result:
+    return search(getattr(small, name), SystemClock(), limits=Limits(states=states, seconds=600))
 
 
 def _search(world: str, rule: str, states: int) -> Result:
@@ -199,6 +221,7 @@ NETS: dict[str, Callable[[Entry, str], Caught | None]] = {
     "harm": _harm,
     "nodes": _nodes,
     "explore": _explore,
+    "abstract": _abstract,
     "cores": _cores,
     "scenario": _scenario,
     "sim": _sim,

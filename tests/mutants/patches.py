@@ -7,7 +7,7 @@ imported to, so what a module took by name is wrong, too.
 import importlib
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -177,7 +177,8 @@ def _makes_anew(right: Any) -> Any:
     """Nothing on disk says that the epoch was used."""
 
     def wrong(self: Any, volume: Any, epoch: Any, order: Any, boot: Any) -> Any:
-        self._files.remove_tree(self.engine(volume, epoch))
+        with suppress(FileNotFoundError):  # the first start is as it should be
+            self._files.remove_tree(self.engine(volume, epoch))
         return right(self, volume, epoch, order, boot)
 
     return wrong
