@@ -32,8 +32,8 @@ def test_a_counterexample_is_told_step_by_step(capsys: pytest.CaptureFixture[str
 
 
 def test_unknown_worlds_and_rules_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.run(["explore", "--world", "n9"]) == 1
-    assert app.run(["explore", "--without", "gravity"]) == 1
+    assert app.run(["explore", "--world", "n9"]) == app.USAGE
+    assert app.run(["explore", "--without", "gravity"]) == app.USAGE
     assert "there is no rule 'gravity'" in capsys.readouterr().err
 
 

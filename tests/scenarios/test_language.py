@@ -65,10 +65,21 @@ def test_answers_that_are_missing_are_written(tmp_path: Path) -> None:
         ("cluster nodes=3; power-off n9\n----\n", "line 1: power-off n9: n9; usage: power-off n2"),
         ("cluster nodes=3\nkill engine\n----\n", "line 2: kill engine: which engine"),
         ("cluster nodes=3\nwrite v1 7 b0\n----\n", "line 2: write v1 7 b0"),
-        ("cluster nodes=3\nuntil v1\n----\n", "line 2: until v1: until what"),
+        ("cluster nodes=3\nuntil v1\n----\n", "line 2: until v1: too few words"),
         ("cluster nodes=3; cluster nodes=3\n----\n", "there is a cluster already"),
         ("cluster nodes=3\n----\n\n\nattach v1 n1\n", "line 3: commands without an answer"),
         ("cluster nodes=3\n", "line 1: commands without an answer"),
+        ("# only a story\n", "no command in it"),
+        ("cluster nodes=3\nattach v1\n----\n", "line 2: attach v1: too few words; usage: attach v1 n1"),
+        ("cluster nodes=3\ndelete v1 v2\n----\n", "line 2: delete v1 v2: too many words"),
+        ("cluster nodes=3\nvolume v1\n----\n", "line 2: volume v1: size= is missing"),
+        (
+            "cluster nodes=3\nwrite v1 b0 7 fau=yes\n----\n",
+            "line 2: write v1 b0 7 fau=yes: there is no option fau=",
+        ),
+        ("cluster nodes=3\nwrite v1 b0 seven\n----\n", "seven is no whole number"),
+        ("cluster nodes=3\nwrite v1 b0 7 fua=true\n----\n", "fua is yes or no, not true"),
+        ("cluster nodes=3\nuntil v1 gone whithin=3s\n----\n", "there is no option whithin="),
     ],
 )
 def test_what_is_not_understood_is_said_with_its_line(text: str, said: str) -> None:

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnknownCommandError
 
 from shorthorn.errors import ShorthornError
 from shorthorn.faces.cli.client import Refusal
@@ -13,11 +13,12 @@ from shorthorn.faces.cli.commands import (
     explore,
     nodes,
     processes,
-    proofs,
     scenario,
     settings,
+    sim,
     volumes,
 )
+from shorthorn.faces.cli.options import WrongLine
 from shorthorn.version import version_line
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -39,7 +40,7 @@ def build() -> App:
     settings.add(app)
     cluster.add(app)
     scenario.add(app)
-    proofs.add(app)
+    sim.add(app)
     explore.add(app)
     return app
 
@@ -51,18 +52,34 @@ def run(arguments: Sequence[str]) -> int:
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        print(
-            f"shorthorn: {' '.join(str(error).split()).rstrip('.')}; see `shorthorn --help`", file=sys.stderr
-        )
+        _complain("usage", _misread(error), wants_json=wants_json)
+        return USAGE
+    except WrongLine as error:
+        _complain(error.code, error.message, wants_json=wants_json)
         return USAGE
     except ShorthornError as error:
         code = error.problem_code if isinstance(error, Refusal) else error.code
-        if wants_json:
-            print(json.dumps({"error": {"code": code, "message": error.message}}))
-        print(f"shorthorn: {error.message}", file=sys.stderr)
+        _complain(code, error.message, wants_json=wants_json)
         return FAILED
     except BrokenPipeError:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     return DONE
+
+
+def _complain(code: str, message: str, *, wants_json: bool) -> None:
+    """One line for people, and one object for a program that reads standard output."""
+    if wants_json:
+        print(json.dumps({"error": {"code": code, "message": message}}))
+    print(f"shorthorn: {message}", file=sys.stderr)
+
+
+def _misread(error: CycloptsError) -> str:
+    """What is wrong with a command line, in one line."""
+    group = " ".join(("shorthorn", *(error.command_chain or ())))
+    if isinstance(error, UnknownCommandError) and error.app is not None and error.unused_tokens:
+        # The library's own sentence names the first eight and "...".
+        names = ", ".join(name for name in error.app if not name.startswith("-"))
+        return f"there is no command `{group} {error.unused_tokens[0]}`; there are {names}"
+    return f"{' '.join(str(error).split()).rstrip('.')}; see `{group} --help`"

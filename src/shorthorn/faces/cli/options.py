@@ -6,8 +6,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from shorthorn.errors import Invalid
 from shorthorn.faces.cli.client import Client, find_server
 from shorthorn.faces.cli.render import Output
+
+
+class WrongLine(Invalid):
+    """The command line itself makes no sense: exit code 2. Raised before anything is done."""
+
+    code = "usage"
 
 
 @Parameter(name="*")

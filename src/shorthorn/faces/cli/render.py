@@ -148,7 +148,8 @@ def resync(resync: dict[str, Any]) -> str:
 def event_line(event: dict[str, Any]) -> str:
     """One journal line."""
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["at"]))
-    return f"{event['number']:>6}  {at}  {event['name']:<12}  {event['line']}  [{event['cause']}]"
+    cause = "" if event["cause"] in event["line"] else f"  [{event['cause']}]"
+    return f"{event['number']:>6}  {at}  {event['name']:<12}  {event['line']}{cause}"
 
 
 def _replica_nodes(volume: dict[str, Any]) -> str:

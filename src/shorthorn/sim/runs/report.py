@@ -1,6 +1,7 @@
 """A run in words: what happened, what clients saw, the verdict, and how to repeat it."""
 
 from collections.abc import Iterator
+from typing import NotRequired, TypedDict
 
 from shorthorn.sim.faults.schedule import Schedule
 from shorthorn.sim.runs.counts import spoken
@@ -18,6 +19,40 @@ NOTABLE = (
     "settl",
 )
 """What makes a line of the journal worth reading when not everything is told."""
+
+
+class Failed(TypedDict):
+    """What was wrong, as JSON."""
+
+    rule: str
+    what: str
+    at_s: float
+    waits: list[str]
+    story: list[str]
+    repeat: str
+
+
+class Said(TypedDict):
+    """A run as JSON. `lacks`: for each hour why it does not count, nothing if it does."""
+
+    seed: int
+    passed: bool
+    nodes: int
+    servers: int
+    store: str
+    hours: int
+    hours_counted: int
+    lacks: list[list[str]]
+    faults: dict[str, int]
+    consumers: dict[str, int]
+    people: dict[str, int]
+    ios: dict[str, int]
+    sessions: dict[str, int]
+    virtual_s: float
+    cpu_s: float
+    digest: str
+    failure: Failed | None
+    smallest: NotRequired[dict[str, object]]
 
 
 def is_notable(who: str, what: str) -> bool:
@@ -63,6 +98,41 @@ def verdict(failure: Failure | None, repeat: str) -> Iterator[str]:
     yield "the last lines of the story:"
     yield from (f"  {line}" for line in failure.story)
     yield f"repeat it: {repeat}"
+
+
+def as_json(outcome: Outcome, repeat: str) -> Said:
+    """A run for programs."""
+    shape, whole, failure = outcome.schedule.shape, outcome.counts.total(), outcome.failure
+    return Said(
+        seed=shape.seed,
+        passed=failure is None,
+        nodes=shape.nodes,
+        servers=shape.controls,
+        store=shape.store,
+        hours=len(outcome.schedule.calm_s),
+        hours_counted=outcome.counts.counted,
+        lacks=[hour.lacks() for hour in outcome.counts.hours],
+        faults=dict(sorted(whole.faults.items())),
+        consumers=dict(sorted(whole.requests.items())),
+        people=dict(sorted(whole.people.items())),
+        ios=dict(sorted(whole.ios.items())),
+        sessions=dict(sorted(whole.sessions.items())),
+        virtual_s=round(outcome.virtual_s, 3),
+        cpu_s=round(outcome.cpu_s, 1),
+        digest=outcome.digest,
+        failure=_failed(failure, repeat) if failure is not None else None,
+    )
+
+
+def _failed(failure: Failure, repeat: str) -> Failed:
+    return Failed(
+        rule=failure.rule,
+        what=failure.what,
+        at_s=round(failure.at_s, 3),
+        waits=list(failure.waits),
+        story=list(failure.story),
+        repeat=repeat,
+    )
 
 
 def line(outcome: Outcome) -> str:

@@ -62,9 +62,13 @@ def run(text: str, make: MakeStage) -> Outcome:
 
 def run_file(path: Path, make: MakeStage, *, rewrite: bool = False) -> Outcome:
     """As `run`; with `rewrite` the answers are written down instead: read the diff."""
-    outcome = run(path.read_text(), make)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise script.BadScenario("it is not UTF-8 text") from None
+    outcome = run(text, make)
     if rewrite and not outcome.agrees:
-        path.write_text(outcome.answered)
+        path.write_text(outcome.answered, encoding="utf-8")
     return outcome
 
 

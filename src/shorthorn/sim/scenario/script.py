@@ -47,7 +47,7 @@ class BadScenario(Exception):
 
 
 def parse(text: str) -> list[Block]:
-    """The blocks of a file. Raises `BadScenario` when commands have no answer."""
+    """The blocks of a file. Raises `BadScenario` when commands have no answer, or there are none."""
     blocks: list[Block] = []
     lines, asked, first = text.splitlines(), list[str](), 1
     at = 0
@@ -61,6 +61,8 @@ def parse(text: str) -> list[Block]:
             end += 1
         blocks.append(Block(first, tuple(asked), "\n".join(lines[at + 1 : end])))
         asked, first, at = [], end + 1, end
+    if not blocks and not any(line.split("#")[0].strip() for line in lines):
+        raise BadScenario("there is no command in it")
     if not blocks or any(line.strip() for line in asked):
         raise BadScenario(f"line {first}: commands without an answer; end them with {LINE}")
     return blocks

@@ -23,9 +23,23 @@ def block(word: str) -> int:
     return int(word[1:])
 
 
+def number(word: str) -> int:
+    """A whole number."""
+    if not re.fullmatch(r"[+-]?\d{1,18}", word):
+        raise ValueError(f"{word} is no whole number")
+    return int(word)
+
+
+def figure(word: str) -> float:
+    """A number."""
+    if not re.fullmatch(r"[+-]?\d{1,15}(\.\d{1,9})?", word):
+        raise ValueError(f"{word} is no number")
+    return float(word)
+
+
 def count(word: str) -> int | None:
     """A number, or None for `auto`."""
-    return None if word == "auto" else int(word)
+    return None if word == "auto" else number(word)
 
 
 def size(word: str) -> int:

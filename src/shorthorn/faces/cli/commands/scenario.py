@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 
 from shorthorn.errors import NotFound, ShorthornError
 from shorthorn.faces.cli import render
+from shorthorn.faces.cli.options import WrongLine
 from shorthorn.faces.cli.render import Output
 
 
@@ -38,15 +39,18 @@ def scenario(
     docs/scenarios.md has the commands. Exit code 1 if any differs, or breaks an invariant on the way.
     """
     if not files:
-        raise NotFound("name at least one scenario file")
-    results = [_run(path, seed, rewrite=rewrite) for path in files]
+        raise WrongLine("name at least one scenario file")
+    results = []
+    for path in files:
+        result = _run(path, seed, rewrite=rewrite)
+        results.append(result)
+        if output == "text":
+            print(
+                "\n".join(line for line in (f"{path}: {result['result']}", result["difference"]) if line),
+                flush=True,
+            )
     if output == "json":
         render.show_json({"scenarios": results})
-    else:
-        for result in results:
-            print(f"{result['file']}: {result['result']}")
-            if result["difference"]:
-                print(result["difference"])
     wrong = [result["file"] for result in results if result["result"] not in ("as expected", "rewritten")]
     if wrong:
         raise Unexpected(f"{len(wrong)} of {len(results)} not as expected: {', '.join(wrong)}")
@@ -54,6 +58,7 @@ def scenario(
 
 def _run(path: Path, seed: int | None, *, rewrite: bool) -> dict[str, str]:
     from shorthorn.sim.scenario import runner  # noqa: PLC0415 - no other command needs the simulator
+    from shorthorn.sim.scenario.script import BadScenario  # noqa: PLC0415
     from shorthorn.sim.scenario.simulated import Simulated  # noqa: PLC0415
 
     # What simulated agents and servers log is part of the world; the answer is what counts.
@@ -63,8 +68,10 @@ def _run(path: Path, seed: int | None, *, rewrite: bool) -> dict[str, str]:
     try:
         make = Simulated if seed is None else lambda plan: Simulated(replace(plan, seed=seed))
         outcome = runner.run_file(path, make, rewrite=rewrite)
+    except BadScenario as error:
+        return {"file": str(path), "result": f"not a scenario: {error}", "difference": ""}
     except runner.WRONG as error:
-        return {"file": str(path), "result": f"{type(error).__name__}: {error}", "difference": ""}
+        return {"file": str(path), "result": f"failed ({type(error).__name__}): {error}", "difference": ""}
     if outcome.agrees:
         return {"file": str(path), "result": "as expected", "difference": ""}
     if rewrite:
