@@ -196,6 +196,13 @@ OUTSIDE = (
         allowed="two that both believe to lead are judged commit by commit",
     ),
     Entry(
+        "blind-commit",
+        "a commit is of the versions that were read",
+        "ideas 1 and 5; S8",
+        "control",
+        ("scenario:K8S-65392",),
+    ),
+    Entry(
         "ungrounded-commit",
         "a commit names the nodes that its answer rests on",
         "FenceStarted row; idea 1",
@@ -215,6 +222,21 @@ OUTSIDE = (
 )
 
 
+def _abstract(name: str, rule: str, source: str, world: str) -> Entry:
+    return Entry(name, rule, source, "abstract", (f"abstract:{world}",))
+
+
+ABSTRACT = (
+    _abstract("ack-ungranted", "no acknowledgement without grants", "Write, B10", "FENCE"),
+    _abstract("copy-early", "a copy is ready when its target has everything", "Move", "LOST"),
+    _abstract("settle-any-source", "settled from a replica that is whole", "Settle, A10", "OFF"),
+    _abstract("start-again", "an epoch is started once, and not after it was refused", "B2, B15", "LATE"),
+    _abstract("start-any-boot", "an engine starts in the boot that its session is of", "S7", "BOOT"),
+    _abstract("fence-no-wait", "a fence waits 1.1 T after its seal", "Fence, B10", "FENCE"),
+)
+"""Rules of engines, replicas and agents of which there is no switch in what ships: the explorer's own do without them."""
+
+
 def catalogue() -> tuple[Entry, ...]:
     """All of them."""
-    return (*CORE, *LAW, *GUARDS, *NODES, *PLANNING, *OUTSIDE)
+    return (*CORE, *LAW, *GUARDS, *NODES, *PLANNING, *OUTSIDE, *ABSTRACT)

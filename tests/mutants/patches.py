@@ -165,6 +165,20 @@ def _takes_at_once(_right: Any) -> Any:
     return lambda me, lease, *_: Step.RENEW if lease and lease.holder == me else Step.TAKE
 
 
+def _over_whatever_is_there(right: Any) -> Any:
+    """A commit expects what stands there now, not what was read: a change in between is lost, a check was before."""
+    from shorthorn.ports.store import Write  # noqa: PLC0415
+
+    def wrong(self: Any, commit: Any) -> Any:
+        blind = {}
+        for key, write in commit.writes.items():
+            stored = self.feed.get(key)
+            blind[key] = Write(0 if stored is None else stored.version, write.value)
+        return right(self, msgspec.structs.replace(commit, writes=blind, unchanged={}))
+
+    return wrong
+
+
 def _starts_again(right: Any) -> Any:
     def wrong(order: Any, running: Any) -> Any:
         ended = tuple(e for e in running.engines if not e.evidence)
@@ -227,6 +241,7 @@ PATCHES: dict[str, tuple[Patch, ...]] = {
         Patch("control.loop.FULL_PASS_S", lambda _right: 1e9),
     ),
     "lease-early": (Patch("control.lease.next_step", _takes_at_once),),
+    "blind-commit": (Patch("sim.cluster.shared_store.SharedStore.apply", _over_whatever_is_there),),
     "ungrounded-commit": (Patch("core.lifecycle.law.rests_on", always(())),),
     # agent
     "epoch-twice": (
