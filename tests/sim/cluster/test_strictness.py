@@ -16,6 +16,10 @@ from shorthorn.sim.judges import records
 from shorthorn.sim.judges.copies import judge_copies
 from shorthorn.sim.judges.histories import Histories, Kind, Request
 from shorthorn.sim.judges.registers import Violation
+from shorthorn.sim.machine.kernel import Kernel
+from shorthorn.sim.machine.machine import Machine
+from shorthorn.sim.machine.network import Network
+from shorthorn.sim.machine.process import Process
 from shorthorn.sim.programs.device import Answer, Device
 from shorthorn.sim.runs.run import Run
 from tests.sim.cluster.test_records import UID, attached, formed, session
@@ -166,3 +170,24 @@ def test_a_client_that_is_never_answered_is_noticed(monkeypatch: pytest.MonkeyPa
     assert failure is not None
     assert failure.rule == "L2"
     assert "a client waits for" in failure.what
+
+
+def test_an_epoch_has_one_engine_ever() -> None:
+    """Also when the first one has ended long ago (B2, B15)."""
+    judge = truth()
+    kernel = Kernel(1)
+    network = Network(kernel)
+    machines = [Machine(kernel, network, name) for name in ("n1", "n2")]
+
+    async def nothing(_process: Process) -> None:
+        return
+
+    def engine(machine: Machine, epoch: int) -> Process:
+        command = ("engine", "--order", f"/node/engines/v-1.{epoch}/order.json")
+        return machine.spawn("engine", nothing, command=command)
+
+    judge.program_began(engine(machines[0], 1))
+    judge.program_began(engine(machines[0], 2))
+    with pytest.raises(Violation, match=r"B15: n2 engine.* as n1 engine"):
+        judge.program_began(engine(machines[1], 1))
+    kernel.close()

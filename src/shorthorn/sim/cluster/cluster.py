@@ -92,6 +92,7 @@ class Cluster:
             addresses,
             disk_bytes=disk_bytes,
             labels=tuple(sorted(labels.items())),
+            began=self.truth.program_began,
         )
         self.clients.boot(machine)
         self.nodes[name].start_agent()

@@ -1,6 +1,6 @@
 """A node: a machine with an agent, which starts the programs, and one disk for replicas."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -43,7 +43,9 @@ class NodeHost:
         *,
         disk_bytes: int,
         labels: tuple[tuple[str, str], ...] = (),
+        began: Callable[[Process], object] = lambda _process: None,
     ) -> None:
+        """`began` hears of each program that begins to run; what it raises is a finding of the run."""
         self.machine = machine
         self.name = NodeName(machine.name)
         self.agent: Process | None = None
@@ -60,7 +62,7 @@ class NodeHost:
             listen="0.0.0.0:0",
         )
         for path, program in PROGRAMS.items():
-            machine.programs[path] = program_of(program, around)
+            machine.programs[path] = program_of(program, around, began)
 
     def start_agent(self) -> None:
         """Start the agent; nothing happens while one runs, or without power."""
@@ -106,11 +108,12 @@ class NodeHost:
         return 0
 
 
-def program_of(program: SimProgram, around: Surroundings) -> Program:
+def program_of(program: SimProgram, around: Surroundings, began: Callable[[Process], object]) -> Program:
     """A program as a machine has it among those that can be started; its lines go where its starter said."""
 
     def of(command: Sequence[str]) -> Main:
         async def main(process: Process) -> int:
+            began(process)
             log = around.log(process.machine.name, str(process.log_file or command[0]))
             return await program(process, around, log, tuple(command[1:]))
 

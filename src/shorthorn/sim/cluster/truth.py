@@ -12,6 +12,7 @@ from shorthorn.sim.judges.copies import Content, judge_equal
 from shorthorn.sim.judges.histories import Histories
 from shorthorn.sim.judges.records import BROKEN_LINE, Records, Step
 from shorthorn.sim.judges.registers import Violation
+from shorthorn.sim.machine.process import Process
 
 
 class Truth:
@@ -34,6 +35,7 @@ class Truth:
         self._note = note
         self._counted = counted
         self._content = content
+        self._began: dict[tuple[str, int], str] = {}
         self._shaken: dict[str, None] = {}
         self._broken: dict[str, int] = {}
         self._lost_power: dict[str, int] = {}
@@ -68,6 +70,17 @@ class Truth:
                 self._opened(after, before.opened_epoch, step.lines)
         elif after.opened_epoch != before.opened_epoch:
             self._settled(after)
+
+    def program_began(self, process: Process) -> None:
+        """A program runs on a node. Raises `Violation` for the second engine of one epoch, wherever the first was (B15)."""
+        if process.name != "engine":
+            return
+        session = session_of(process)
+        if (first := self._began.setdefault(session, repr(process))) != repr(process):
+            volume, epoch = session
+            raise Violation(
+                f"B15: {process} is an engine of {volume} in epoch {epoch & 0xFFFFFFFF}, as {first} was"
+            )
 
     def power_lost(self, node: str) -> None:
         """A node went off: what its replicas had not on disk may be gone, where something could have been written."""
