@@ -343,3 +343,12 @@ def test_a_node_that_is_not_heard_hides_everything() -> None:
     assert audit.differences == ()
     assert [line for line in audit.unknown if line.startswith("node")] == ["node n2 is not reachable"]
     assert sum("on n2, which is not reachable" in line for line in audit.unknown) == 2
+
+
+def test_a_damaged_folder_does_not_say_whose_it_is() -> None:
+    """It is told once, as the damage that it is; not as of another volume, nor as a stray."""
+    case = Case()
+    replica = case.d.replicas[0]
+    case.folder(replica, damaged="no header", volume=VolumeUid(""))
+    differences = compare(case.seen()).differences
+    assert differences == (f"d: replica {replica.id} on {replica.node}: no header",)

@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 MODULES = [
     "faces.api",
     "faces.cli",
+    "sim",
+    "requests",
     "control",
     "agent",
     "store",

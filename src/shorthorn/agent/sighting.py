@@ -57,9 +57,7 @@ def _gone(orders: NodeOrders | None, disk: DiskRuns) -> tuple[ReplicaId, ...]:
         sorted(
             order.replica
             for order in orders.orders
-            if isinstance(order, DeleteReplica)
-            and order.disk == disk.uid
-            and order.replica not in there
+            if isinstance(order, DeleteReplica) and order.disk == disk.uid and order.replica not in there
         )
     )
 

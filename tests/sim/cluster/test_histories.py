@@ -68,11 +68,25 @@ def test_a_session_before_the_one_that_is_open_answers_what_it_was_asked_afterwa
         histories.done(late)
 
 
-def test_a_write_that_was_asked_of_a_session_that_was_over_is_seen(histories: Histories) -> None:
+def test_a_write_that_was_asked_of_a_session_that_was_over_has_happened_when_the_next_opens_or_never(
+    histories: Histories,
+) -> None:
+    """A fence seals one replica; the old engine's write may reach another one until the next open seals that, too."""
     histories.session_over(V, 1)
+    seen, unseen = (histories.call(V, 1, Kind.WRITE, (block,)) for block in (0, 1))
+    histories.cut(seen)
+    histories.opened(V, 2, broken=False)
+    read(histories, 2, content_of(seen.value))
+    read(histories, 2, bytes(BLOCK), block=1)
+    with pytest.raises(Violation, match=f"shows {unseen.value}"):
+        read(histories, 2, content_of(unseen.value), block=1)
+
+
+def test_a_write_that_was_asked_of_a_session_after_the_next_had_opened_is_seen(histories: Histories) -> None:
+    histories.session_over(V, 1)
+    histories.opened(V, 2, broken=False)
     late = histories.call(V, 1, Kind.WRITE, (0,))
     histories.cut(late)
-    histories.opened(V, 2, broken=False)
     with pytest.raises(Violation, match=f"shows {late.value}"):
         read(histories, 2, content_of(late.value))
 

@@ -12,10 +12,10 @@ from shorthorn.core.model.volume import Replica, ReplicaPhase, SessionPhase, Vol
 
 def differences(volume: Volume, replica: Replica, seen: ReplicaSighting) -> Iterator[str]:
     """How the folder at the replica's place disagrees with the record, each with its rule."""
-    if seen.volume != volume.uid:
-        yield f"its folder belongs to volume {seen.volume} (S8)"
-    elif seen.damaged or seen.failed:
+    if seen.damaged or seen.failed:
         yield seen.damaged or seen.failed
+    elif seen.volume != volume.uid:
+        yield f"its folder belongs to volume {seen.volume} (S8)"
     else:
         yield from _future(volume, replica, seen)
         yield from _open(volume, seen)

@@ -59,10 +59,12 @@ def _disk(recorded: Disk, seen: DiskSighting) -> Iterator[str]:
 def _why_stray(world: World, node: NodeName, disk: DiskSighting, folder: ReplicaSighting) -> str:
     """Why no record wants this folder; empty when one does."""
     volume = world.volumes.get(folder.volume)
-    if volume is None:
+    if volume is None and not folder.damaged:
         return f"is of volume {folder.volume}, which is not recorded (L6)"
-    places = [(r.node, r.disk) for r in volume.replicas if r.id == folder.replica]
-    places += [(t.node, t.disk) for t in volume.tombstones if t.replica == folder.replica]
+    # A damaged folder does not say whose it is.
+    volumes = world.volumes.values() if volume is None else (volume,)
+    places = [(r.node, r.disk) for v in volumes for r in v.replicas if r.id == folder.replica]
+    places += [(t.node, t.disk) for v in volumes for t in v.tombstones if t.replica == folder.replica]
     if not places:
         return "is in no record and has no tombstone (L6)"
     return "" if (node, disk.uid) in places else _elsewhere(*places[0])

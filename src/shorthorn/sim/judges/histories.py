@@ -1,7 +1,9 @@
 """What clients of every volume saw, block by block: S2, S3, S4 and S7 as clients notice them (docs/design.md, section 4).
 
-A request belongs to the session whose engine it was sent to. What is asked of a session after the record had ended it,
-or after the next one had opened, must neither be answered nor ever be seen. Pure; the caller says what happened, in order.
+A request belongs to the session whose engine it was sent to. What is asked of a session after the record had ended it must
+never be answered; like all that it had not decided, it has happened when the next one opens, or never does (S2: a fence
+seals one replica, the next open all of them). What is asked of it after that must never be seen. Pure; the caller says
+what happened, in order.
 """
 
 from collections.abc import Sequence
@@ -96,7 +98,9 @@ class Histories:
         volume = self._volumes.setdefault(uid, _Volume())
         void = epoch <= volume.over_through
         request = Request(self._ops, uid, epoch, kind, tuple(blocks), written, fua, void)
-        if not void:
+        if void:
+            self._call_late(volume, request)
+        else:
             volume.requests[request.op] = request
             for block in self._blocks(volume, request):
                 register = self._register(volume, uid, block)
@@ -107,6 +111,13 @@ class Histories:
                 else:
                     register.call_write(request.op, written, fua=fua)
         return request
+
+    def _call_late(self, volume: _Volume, request: Request) -> None:
+        """Nobody answers it; a change may reach a replica that is not sealed yet, until the next session opens."""
+        if request.kind in (Kind.WRITE, Kind.TRIM) and request.epoch >= volume.opened:
+            for block in request.blocks:
+                self._register(volume, request.volume, block).call_write(request.op, request.value)
+            volume.cut.append(request)
 
     def done(self, request: Request, data: bytes = b"") -> None:
         """It was answered without an error; `data`: what was read."""

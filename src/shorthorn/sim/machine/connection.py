@@ -123,7 +123,7 @@ class Endpoint:
         if self._shut():
             self.out.send_past(RESET)
 
-    async def receive(self) -> Any | None:  # noqa: ANN401 - any object that was sent
+    async def receive(self) -> Any | None:
         """The next message; None when the connection has ended. One task at a time."""
         while not self._inbox:
             if self.closed:

@@ -85,7 +85,7 @@ class Kernel:
         stream = self._streams.get(name)
         if stream is None:
             # Random makes its state of a string by SHA-512, not by hash().
-            stream = self._streams[name] = Random(f"{self.seed}/{name}")  # noqa: S311 - repeatable on purpose
+            stream = self._streams[name] = Random(f"{self.seed}/{name}")
         return stream
 
     def serial(self) -> int:

@@ -371,7 +371,7 @@ class Process:
             yield f"    {task.get_name()}: {where_it_waits(task)}"
 
 
-def _run_out(coroutine: Any) -> None:  # noqa: ANN401 - a coroutine or what may stand for one
+def _run_out(coroutine: Any) -> None:
     for _ in range(CLOSES_MAX):
         try:
             coroutine.close()
