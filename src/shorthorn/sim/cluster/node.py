@@ -103,8 +103,9 @@ class NodeHost:
         try:
             await Agent(self._options, outside).run()
         except (ShorthornError, OSError) as error:
+            # No fault of a schedule or scenario is one that an agent may give up for.
             self._around.write(self.machine.name, "/node/agent.log", f"error the agent ends: {error}")
-            return 1
+            raise
         return 0
 
 

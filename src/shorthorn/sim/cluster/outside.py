@@ -11,7 +11,7 @@ from typing import Any, Final
 from shorthorn.core.model.ids import NodeName
 from shorthorn.core.model.order import NodeOrders
 from shorthorn.core.model.sighting import NodeSighting
-from shorthorn.errors import Conflict, Unavailable
+from shorthorn.errors import Conflict, OutcomeUnknown, Unavailable
 from shorthorn.links import program_lines as wire
 from shorthorn.links.messages import Beat, EngineAnswer, EngineEvent, Registered, Registration
 from shorthorn.sim.cluster.calls import Caller
@@ -96,6 +96,9 @@ class Servers:
         except Unavailable:
             self._next(at)
             raise
+        except OutcomeUnknown as error:  # 503, as `links.server_link` reads it
+            self._next(at)
+            raise Unavailable(error.message) from error
 
     def _next(self, at: int) -> None:
         if self._at == at:
