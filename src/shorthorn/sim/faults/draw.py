@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from shorthorn.sim.faults.schedule import Schedule, Shape, Step
+from shorthorn.sim.faults.sieges import late, returning, siege
 
 SETTLE_S: Final = 40.0
 """The first seconds of a period: nodes join and volumes are made, without faults."""
@@ -33,9 +34,6 @@ SHORT: Final = Plan(1200.0, 420.0, 700.0)
 
 CALM: Final = ("io", "release", "attach", "detach")
 """Steps that belong to a fault and are none."""
-
-MARKS_IDLE_S: Final = 5.0
-"""So long after its last write an engine clears marks (crates/shorthorn-core, engine/marks)."""
 
 VOLUMES_MAX: Final = 4
 HOT_EVERY: Final = 3
@@ -94,7 +92,7 @@ class Draw:
         chance = self.chance(f"faults {hour}")
         mean_s, weights = chance.choice((25.0, 45.0, 90.0)), _WEIGHTS
         if self.hot:
-            mean_s, weights = 70.0, _HOT_WEIGHTS
+            mean_s, weights = 85.0, _HOT_WEIGHTS
         at = begin
         while (at := at + chance.expovariate(1 / mean_s) + 5.0) < end - 10.0:
             kind = chance.choices(_KINDS, weights)[0]
@@ -176,7 +174,7 @@ class Draw:
     def _work(self, volume: str, hour: int, begin: float, end: float) -> Iterator[Step]:
         """Block I/O: stretches of different kinds."""
         chance = self.chance(f"work {volume} {hour}")
-        idle = 8 if self.hot else 4
+        idle = 14 if self.hot else 4
         at = begin
         while at < end:
             stretch = chance.uniform(*IO_S)
@@ -292,92 +290,6 @@ def _stolen(draw: Draw, chance: Random, at: float) -> Iterator[Step]:
     yield Step(at_s=round(at + chance.uniform(15.0, 40.0), 3), do="detach", of=(volume, holder))
 
 
-def _siege(draw: Draw, chance: Random, at: float) -> Iterator[Step]:
-    """A volume is struck several times within seconds, each time between requests of many writers; now and then when it is
-    about to clear its marks, or has (A5), or when a copy is just coming back (A7, A9), which a slow disk makes last.
-    """
-    volume = chance.choice(draw.volumes)
-    node, other = chance.sample(draw.nodes, 2)
-    now = at
-    what = chance.choice(("", "", "slow-disk", "slow-link", "lose-commits"))
-    if what:
-        of = {"slow-disk": (node,), "slow-link": (node, other), "lose-commits": ("store",)}[what]
-        yield Step(at_s=round(at, 4), do=what, of=of, for_s=round(chance.uniform(8.0, 30.0), 1))
-    for _ in range(chance.randrange(3, 7)):
-        yield Step(at_s=round(now, 4), do="io", of=(volume, "rush"), for_s=0.5)
-        still = chance.random() < 0.3
-        if still:
-            now += MARKS_IDLE_S + chance.uniform(0.0, 0.04)
-            if chance.random() < 0.5:
-                yield Step(at_s=round(now, 4), do="io", of=(volume, "rush"), for_s=0.5)
-        when = round(now + chance.choice((0.004, 0.02, 0.3, 1.5)) * chance.random(), 4)
-        for do, of, for_s in _strike(draw, chance, (volume, node, other), still=still):
-            yield Step(at_s=when, do=do, of=of, for_s=for_s)
-        now = when + chance.choice((0.05, 0.6, 2.0, 6.0)) * chance.uniform(0.2, 1.0)
-
-
-def _strike(
-    draw: Draw, chance: Random, on: tuple[str, str, str], *, still: bool
-) -> Iterator[tuple[str, tuple[str, ...], float]]:
-    """What falls together; `still`: nothing was written for a while, so what is marked counts."""
-    volume, node, other = on
-    for_s = round(chance.choice((0.0, 1.0, 4.0)) * chance.random() + 2.0, 2)
-    what = chance.choices(
-        ("engine", "replica", "reset", "full", "disk", "power", "both", "all"),
-        (1, 1, 0, 0, 0, 1, 4, 3) if still else (4, 4, 1, 1, 1, 1, 3, 1),
-    )[0]
-    if what in ("engine", "both"):
-        yield "kill-engine", (volume,), 0.0
-    if what in ("power", "both"):
-        yield "power", (node,), for_s
-    match what:
-        case "replica":
-            yield "kill-replica", (node,), 0.0
-        case "reset":
-            yield "reset", (node, other), 0.0
-        case "full":
-            yield "fill", (node,), for_s
-        case "disk":
-            yield chance.choice(("fail-sync", "pause-replica")), (node,), for_s
-        case "all":
-            for each in draw.nodes:
-                yield "power", (each,), for_s
-        case _:
-            pass
-
-
-def _late(draw: Draw, chance: Random, at: float) -> Iterator[Step]:
-    """What was under way when a link was cut arrives when others have gone on without it (A7, A8; "a connection is a membership")."""
-    volume = chance.choice(draw.volumes)
-    now = at + 4.0
-    for number in range(chance.randrange(1, 4)):
-        node = _node(draw, chance)
-        yield Step(at_s=round(now, 4), do="io", of=(volume, "rush"), for_s=0.5)
-        when, away = round(now + 0.012 * chance.random(), 4), round(chance.uniform(6.5, 12.0), 2)
-        if chance.random() < 0.3:  # its copies are made without a session, when somebody takes it
-            slow = round(away + 5.0, 1)
-            yield Step(at_s=round(now - 4.0, 3), do="slow-disk", of=(node,), for_s=slow)
-            yield Step(at_s=round(now - 3.0, 3), do="kill-replica", of=(node,))
-            yield Step(at_s=round(now - 2.9, 3), do="io", of=(volume, "rush"), for_s=0.5)
-            yield Step(at_s=round(now - 2.5, 3), do="release", of=(volume,))
-        match chance.randrange(4):
-            case 0 | 1:
-                what = chance.choice(("isolate-engine", "pause-engine"))
-                yield Step(at_s=when, do=what, of=(volume,), for_s=away)
-                yield Step(at_s=round(now + 0.3, 3), do="release", of=(volume,))
-                yield Step(
-                    at_s=round(now + 0.5, 3), do="attach", of=(volume, node, f"l{int(at)}-{number}", "rw")
-                )
-            case 2:
-                yield Step(at_s=when, do="isolate", of=(node,), for_s=away)
-            case _:
-                yield Step(at_s=when, do="pause-replica", of=(node,), for_s=away)
-        for more in (6.2, away - 0.5, away + 0.1, away + 0.5 + chance.random(), away + 3.0):
-            yield Step(at_s=round(now + more, 3), do="io", of=(volume, "rush"), for_s=0.5)
-        now += away + chance.uniform(4.0, 8.0)
-    yield Step(at_s=round(now, 3), do="release", of=(volume,))
-
-
 def _store(_draw: Draw, chance: Random, at: float) -> Iterator[Step]:
     yield Step(at_s=at, do="lose-commits", of=("store",), for_s=_time(chance, long=30.0))
 
@@ -386,11 +298,11 @@ _Kind = Callable[[Draw, Random, float], Iterator[Step]]
 _TABLE: tuple[tuple[_Kind, int], ...] = (
     (_kill, 6), (_pause, 5), (_control, 4), (_power, 4), (_outage, 2), (_cut, 6), (_isolate, 3), (_reset, 2),
     (_slow_link, 2), (_disk, 5), (_rot, 2), (_clock, 2), (_death, 2), (_store, 1), (_stolen, 3),
-    (_siege, 3), (_late, 2),
+    (siege, 1), (late, 1), (returning, 1),
 )  # fmt: skip
 _KINDS = [kind for kind, _ in _TABLE]
 _WEIGHTS = [weight for _, weight in _TABLE]
-_HOT: dict[_Kind, int] = {_siege: 60, _late: 40}
+_HOT: dict[_Kind, int] = {siege: 50, late: 30, returning: 50}
 _HOT_WEIGHTS = [_HOT.get(kind, weight) for kind, weight in _TABLE]
 
 
