@@ -43,10 +43,14 @@ def _law(name: str, rule: str, source: str, *nets: str) -> Entry:
 
 
 CORE = (
-    _core("no-epoch-check", "a connection is a membership", "write row; section 1", "abstract:CRASH"),
-    _core("no-range-lock", "overlapping requests wait for each other", "Ranges, A4"),
-    _core("any-source", "a torn replica is no source while one is whole", "Open, A1", "abstract:POWER"),
-    _core("no-equalise", "marked regions are made equal at open", "Open", "abstract:CRASH"),
+    _core(
+        "no-epoch-check", "a connection is a membership", "write row; section 1", "abstract:CRASH", "sim:9"
+    ),
+    _core("no-range-lock", "overlapping requests wait for each other", "Ranges, A4", "sim:2"),
+    _core(
+        "any-source", "a torn replica is no source while one is whole", "Open, A1", "abstract:POWER", "sim:1"
+    ),
+    _core("no-equalise", "marked regions are made equal at open", "Open", "abstract:CRASH", "sim:1"),
     _core("late-copier", "a target takes nothing of an older epoch", "copy row; A8", "abstract:USED"),
     _core("seal-no-sync", "a seal syncs what earlier programs left", "seal row; A13", "abstract:POWER"),
     _core(
@@ -54,30 +58,36 @@ CORE = (
         "acknowledge after the removal is committed and stored",
         "Write, A3",
         "abstract:LOST",
+        "sim:3",
     ),
-    _core("no-grants", "no read without grants", "Read, B10", "abstract:FENCE"),
-    _core("nospace-fails", "what others applied is taken back", "No space, A12", "abstract:SPACE"),
+    _core("no-grants", "no read without grants", "Read, B10", "abstract:FENCE", "sim:3"),
+    _core("nospace-fails", "what others applied is taken back", "No space, A12", "abstract:SPACE", "sim:3"),
     _core("join-on-answer", "a joiner is needed before it is asked for", "Resync, A7", "abstract:LOST"),
     _core("join-no-flush", "a joiner is flushed before it is asked for", "Resync, A7"),
     _core("copy-overtakes", "compare after mirrored writes were answered", "A9", "abstract:LOST"),
-    _core("read-in-flight", "reads wait for writes under way", "Ranges, A3", "abstract:CRASH"),
-    _core("early-synced", "ReplicaSynced after the copy", "Resync, A7", "abstract:LOST"),
-    _core("join-unfinished", "ReplicaSynced after the last range", "Resync"),
-    _core("no-mirror", "changes go to syncing replicas, too", "Write, Resync"),
+    _core("read-in-flight", "reads wait for writes under way", "Ranges, A3", "abstract:CRASH", "sim:2"),
+    _core("early-synced", "ReplicaSynced after the copy", "Resync, A7", "abstract:LOST", "sim:1"),
+    _core("join-unfinished", "ReplicaSynced after the last range", "Resync", "sim:9"),
+    _core("no-mirror", "changes go to syncing replicas, too", "Write, Resync", "sim:1"),
     _core("copy-unlocked", "a range is locked while it is copied", "Ranges, A9"),
-    _core("own-clear", "only the engine clears marks", "Marks, A5", "abstract:CRASH"),
+    _core("own-clear", "only the engine clears marks", "Marks, A5", "abstract:CRASH", "sim:3"),
     _core("clear-unordered", "a clear leaves the mark of a later write", "clear row; A5", "abstract:CRASH"),
     _core(
         "clear-unflushed",
         "a clear follows a flush of every member",
         "clear row; Marks, Close",
         "abstract:OFF/close-unflushed",
+        "sim:3",
     ),
     _core("mark-after-write", "mark, then write", "Marks"),
     _core("reconnect", "an older attempt's connection is over", "write row; A7", "abstract:LOST"),
-    _core("serve-uncommitted", "serve after SessionOpened was answered", "Open, B2", "abstract:CRASH"),
-    _core("silent-restart", "an open after a loss of all copies is broken", "Open, A2", "abstract:DARK"),
-    _core("ack-one", "all needed replicas have applied it", "Write"),
+    _core(
+        "serve-uncommitted", "serve after SessionOpened was answered", "Open, B2", "abstract:CRASH", "sim:1"
+    ),
+    _core(
+        "silent-restart", "an open after a loss of all copies is broken", "Open, A2", "abstract:DARK", "sim:2"
+    ),
+    _core("ack-one", "all needed replicas have applied it", "Write", "sim:3"),
     _core("flush-one", "all needed replicas have synced", "Flush"),
     _core("sync-retried", "a failed sync is never tried again into a success", "Flush, A13"),
     _core("seal-undrained", "a seal waits for what is being applied", "seal row"),

@@ -180,6 +180,8 @@ def _told(name: str) -> str:
 def _sim(entry: Entry, seeds: str) -> Caught | None:
     """Whole clusters, by seed, each in a process of its own: the seeds that are named, then others."""
     native = entry.kind == "core"
+    if native and not NATIVE.is_file():
+        raise Loose(f"{NATIVE.relative_to(ROOT)} is not there: make build-mutants")
     named = [int(seed) for seed in seeds.split(",") if seed]
     others = [seed for seed in range(1, SIM_HOURS + 1) if seed not in named] if native else []
     said = _simulated(entry.name, [*named, *others], native=native)

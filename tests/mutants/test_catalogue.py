@@ -65,6 +65,10 @@ QUICK_CORES = (
 """Caught within a second each; late for a whole run are those that need hundreds of seeds."""
 
 
+QUICK_SIM = ("early-synced", "no-mirror")
+"""Caught in the first minutes of a whole cluster."""
+
+
 def name(entry: Entry) -> str:
     return entry.name
 
@@ -140,6 +144,25 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quick")
 def test_without_a_rule_of_the_cores_a_world_is_wrong(switch: str) -> None:
     assert nets.catch(BY_NAME[switch]) is not None
+
+
+@pytest.mark.serial
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("switch", QUICK_SIM)
+def test_without_a_rule_of_the_cores_a_whole_cluster_goes_wrong(switch: str) -> None:
+    entry = BY_NAME[switch]
+    sim = [net for net in entry.nets if net.startswith("sim:")]
+    assert nets.catch(entry._replace(nets=tuple(sim))) is not None
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [e for e in catalogue() if any(net.startswith("abstract:") for net in e.nets)],
+    ids=name,
+)
+def test_without_a_rule_of_its_programs_the_explorer_finds_a_way(entry: Entry) -> None:
+    abstract = [net for net in entry.nets if net.startswith("abstract:")]
+    assert nets.catch(entry._replace(nets=tuple(abstract))) is not None
 
 
 def test_a_rule_is_back_after_its_hunt() -> None:
