@@ -34,6 +34,12 @@ SIM_S = 3600.0
 SIM_HOURS = 12
 """Virtual hours, a seed each, before a rule of the cores is given up in the simulator of whole clusters."""
 
+_HOW = {
+    "a lie": ", a false message was taken",
+    "an answer": ", by the words of a refusal alone: another guard refuses it too",
+}
+"""What was seen is not always harm, and the table says so."""
+
 NATIVE = ROOT / ".cache/mutants/_native.abi3.so"
 """What `make build-mutants` builds."""
 
@@ -63,7 +69,9 @@ def walk(entry: Entry, _argument: str, *, harm: bool = False) -> Caught | None:
     wrong = hunt(seed + 1, harm_only=harm)
     if wrong is not None:
         raise Loose(f"seed {wrong[0]}: {wrong[1]}")
-    return Caught("walk of the law", f"seed {seed}, {spent:.2f} s", what, spent)
+    return Caught(
+        f"walk of the law{_HOW.get(what.split(':', 1)[0], '')}", f"seed {seed}, {spent:.2f} s", what, spent
+    )
 
 
 def _harm(entry: Entry, argument: str) -> Caught | None:
