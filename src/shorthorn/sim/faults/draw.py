@@ -101,6 +101,8 @@ class Draw:
 
     def _struck(self, chance: Random, step: Step, end: float) -> Iterator[Step]:
         """A fault in the middle of a rush of requests, and now and then another one while it lasts."""
+        if step.at_s > end and step.do not in CALM:
+            return  # a siege that goes on when all is to come right
         yield Step(at_s=step.at_s, do=step.do, of=step.of, for_s=min(step.for_s, max(end - step.at_s, 0.5)))
         if step.do not in (*CALM, "isolate-engine"):  # whose readers a write without an answer would hold up
             yield from self._rush(chance, step.at_s, step.of)
