@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from shorthorn.errors import RequestError, ShorthornError, Unavailable
+from shorthorn.errors import ShorthornError, Unavailable
 from shorthorn.sim.machine.network import Endpoint, Network
 from shorthorn.sim.machine.process import Process
 
@@ -181,8 +181,3 @@ class Caller:
         for answer in waiting.values():
             if not answer.done():
                 answer.set_exception(Unavailable(f"the connection to the server ended: {why}"))
-
-
-def words_of(error: ShorthornError) -> str:
-    """What a person reads of an error; marked when it may have happened nevertheless."""
-    return error.message if isinstance(error, RequestError) else f"(no answer) {error.message}"
