@@ -9,12 +9,12 @@ their main then waits for something that ends them.
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
 from contextvars import Context, copy_context
 from pathlib import PurePath
 from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from shorthorn.sim.machine.endings import code_of, resolve, run_out
 from shorthorn.sim.machine.kernel import Kernel
 from shorthorn.sim.machine.loop import NEVER_NS, ProcessLoop
 from shorthorn.sim.machine.waits import where_it_waits
@@ -40,9 +40,6 @@ SIGNAL_NS: Final = 20_000
 
 TASKS_APART: Final = 1_000_003
 """Between the numbers of two processes' first tasks."""
-
-CLOSES_MAX: Final = 1000
-"""A coroutine that goes on waiting when it is closed at the end of the world is closed again so many times."""
 
 KILLED: Final = -int(SIGKILL)
 
@@ -157,7 +154,7 @@ class Process:
         """For code of this process: wait for the end of another process of this machine; its exit code."""
         if other.exit_code is None:
             future = self.loop.create_future()
-            other.when_ended(lambda _: self.kernel.after(SIGNAL_NS, _resolve, future))
+            other.when_ended(lambda _: self.kernel.after(SIGNAL_NS, resolve, future))
             await future
         assert other.exit_code is not None
         return other.exit_code
@@ -184,7 +181,7 @@ class Process:
         try:
             callback(argument)
         except SystemExit as request:
-            self._leave(_code_of(request))
+            self._leave(code_of(request))
         except Exception as error:  # noqa: BLE001 - reported, and ends the kernel's run
             loop.call_exception_handler({"message": f"exception in {callback}", "exception": error})
         if self._ready and not self._halted:
@@ -229,7 +226,7 @@ class Process:
             try:
                 handle._context.run(handle._callback, *handle._args)
             except SystemExit as request:
-                self._leave(_code_of(request))
+                self._leave(code_of(request))
             except Exception as error:  # noqa: BLE001 - reported, and ends the kernel's run
                 self.loop.call_exception_handler({"message": f"exception in {handle}", "exception": error})
             if self._halted:
@@ -297,7 +294,7 @@ class Process:
         if error is None:
             self._leave(main.result() or 0)
         elif isinstance(error, SystemExit):
-            self._leave(_code_of(error))
+            self._leave(code_of(error))
         else:
             self.error = error
             if not self.may_crash:
@@ -359,7 +356,7 @@ class Process:
         asyncio._set_running_loop(self.loop)
         try:
             for task in self._dead_tasks:
-                _run_out(task.get_coro())
+                run_out(task.get_coro())
         finally:
             asyncio._set_running_loop(None)
         self._dead_tasks.clear()
@@ -369,29 +366,6 @@ class Process:
         yield f"  {self}{' (paused)' if self.paused else ''}"
         for task in self.loop.tasks():
             yield f"    {task.get_name()}: {where_it_waits(task)}"
-
-
-def _run_out(coroutine: Any) -> None:
-    for _ in range(CLOSES_MAX):
-        try:
-            coroutine.close()
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # noqa: BLE001, S112 - it waits again, or its end fails in a world that is no more
-            continue
-        return
-
-
-def _resolve(future: "asyncio.Future[None]") -> None:
-    with suppress(asyncio.InvalidStateError):  # who waited was cancelled
-        future.set_result(None)
-
-
-def _code_of(request: SystemExit) -> int:
-    """As the interpreter has it."""
-    if request.code is None:
-        return 0
-    return request.code if isinstance(request.code, int) else 1
 
 
 def spawn(
