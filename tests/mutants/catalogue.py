@@ -44,7 +44,7 @@ def _law(name: str, rule: str, source: str, *nets: str) -> Entry:
 
 CORE = (
     _core(
-        "no-epoch-check", "a connection is a membership", "write row; section 1", "abstract:CRASH", "sim:9"
+        "no-epoch-check", "a connection is a membership", "write row; section 1", "abstract:CRASH", "sim:3"
     ),
     _core("no-range-lock", "overlapping requests wait for each other", "Ranges, A4", "sim:2"),
     _core(
@@ -62,12 +62,14 @@ CORE = (
     ),
     _core("no-grants", "no read without grants", "Read, B10", "abstract:FENCE", "sim:3"),
     _core("nospace-fails", "what others applied is taken back", "No space, A12", "abstract:SPACE", "sim:3"),
-    _core("join-on-answer", "a joiner is needed before it is asked for", "Resync, A7", "abstract:LOST"),
+    _core(
+        "join-on-answer", "a joiner is needed before it is asked for", "Resync, A7", "abstract:LOST", "sim:6"
+    ),
     _core("join-no-flush", "a joiner is flushed before it is asked for", "Resync, A7"),
     _core("copy-overtakes", "compare after mirrored writes were answered", "A9", "abstract:LOST"),
     _core("read-in-flight", "reads wait for writes under way", "Ranges, A3", "abstract:CRASH", "sim:2"),
     _core("early-synced", "ReplicaSynced after the copy", "Resync, A7", "abstract:LOST", "sim:1"),
-    _core("join-unfinished", "ReplicaSynced after the last range", "Resync", "sim:9"),
+    _core("join-unfinished", "ReplicaSynced after the last range", "Resync"),
     _core("no-mirror", "changes go to syncing replicas, too", "Write, Resync", "sim:1"),
     _core("copy-unlocked", "a range is locked while it is copied", "Ranges, A9"),
     _core("own-clear", "only the engine clears marks", "Marks, A5", "abstract:CRASH", "sim:3"),
@@ -95,8 +97,8 @@ CORE = (
     _core("seal-again", "what was opened is never sealed again as the same", "seal row; B15"),
     _core("seal-old-document", "no order with a document older than the replica's", "seal row; A15"),
     _core("epoch-not-durable", "an epoch is on disk before its seal is answered", "seal row"),
-    _core("torn-forgotten", "a seal does not end torn", "Open, A1"),
-    _core("open-unrecorded", "a session's boot is on disk before its first write", "A1"),
+    _core("torn-forgotten", "a seal does not end torn", "Open, A1", "sim:3"),
+    _core("open-unrecorded", "a session's boot is on disk before its first write", "A1", "sim:3"),
     _core("open-unsealed", "an open is of exactly what is sealed", "open row"),
     _core("member-older", "a membership never goes back", "member row"),
     _core("member-not-durable", "a membership is on disk before its answer", "member row"),
@@ -109,7 +111,11 @@ CORE = (
     _core("close-marked", "a close with marks clear", "close row"),
     _core("past-unasked", "a replica is judged by its own past before it is sealed", "probe row; A17"),
     _core(
-        "settle-unequal", "settling makes marked regions equal", "Settle, A10", "abstract:CRASH/settle-skips"
+        "settle-unequal",
+        "settling makes marked regions equal",
+        "Settle, A10",
+        "abstract:CRASH/settle-skips",
+        "sim:3",
     ),
     _core("move-unsynced", "a copy is synced before it is ready", "Move"),
     _core("delete-newer", "no folder goes that stored a newer document", "C"),
