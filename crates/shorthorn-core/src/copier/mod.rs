@@ -46,6 +46,8 @@ enum State {
     /// Move: the new member's marks go, under the membership number at which it became in-sync. Settle without a member: all
     /// marks go, now that the record has removed it.
     Stamping,
+    /// That becomes durable: a mark that came back by a power loss would make the next open say broken for nothing.
+    SyncingLast,
     Over,
 }
 

@@ -154,7 +154,11 @@ impl Copier {
                 self.enter(State::Stamping);
                 self.clear(now, still_marked, out);
             }
-            State::Telling | State::Stamping => self.finish(out),
+            State::Stamping => {
+                let still_marked = self.still_marked();
+                self.sync_on(now, State::SyncingLast, still_marked, out);
+            }
+            State::Telling | State::SyncingLast => self.finish(out),
             _ => {}
         }
     }
@@ -193,12 +197,16 @@ impl Copier {
     }
 
     pub(super) fn sync(&mut self, now: Nanos, state: State, out: &mut Vec<Effect>) {
+        self.sync_on(now, state, self.wanted, out);
+    }
+
+    fn sync_on(&mut self, now: Nanos, state: State, on: ReplicaSet, out: &mut Vec<Effect>) {
         self.enter(state);
         if mutants::active(Mutant::MoveUnsynced) {
             return self.step_done(now, out);
         }
         let request = Request::Flush { seq: 0 };
-        self.call(now, Work::Step, self.wanted, request, out);
+        self.call(now, Work::Step, on, request, out);
     }
 
     /// All runs, as many with one request as it may carry.
