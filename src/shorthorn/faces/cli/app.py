@@ -78,8 +78,9 @@ def _complain(code: str, message: str, *, wants_json: bool) -> None:
 def _misread(error: CycloptsError) -> str:
     """What is wrong with a command line, in one line."""
     group = " ".join(("shorthorn", *(error.command_chain or ())))
+    what = " ".join(str(error).split()).rstrip(".")
     if isinstance(error, UnknownCommandError) and error.app is not None and error.unused_tokens:
         # The library's own sentence names the first eight and "...".
         names = ", ".join(name for name in error.app if not name.startswith("-"))
-        return f"there is no command `{group} {error.unused_tokens[0]}`; there are {names}"
-    return f"{' '.join(str(error).split()).rstrip('.')}; see `{group} --help`"
+        what = f"there is no command `{group} {error.unused_tokens[0]}`; there are {names}"
+    return f"{what}; see `{group} --help`"
