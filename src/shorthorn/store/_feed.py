@@ -10,9 +10,10 @@ import asyncio
 from bisect import bisect_left, insort
 from typing import Self
 
-from shorthorn.errors import ShorthornError
+from shorthorn.errors import Invalid, ShorthornError
 from shorthorn.ports.store import Batch, Compacted, Listing, Stored
 from shorthorn.store._database import Loaded
+from shorthorn.store._limits import check_prefix
 
 AFTER_EVERY_KEY_CHAR = "\x7f"
 """Above every character that a key may have, so `prefix + this` ends the prefix's range."""
@@ -111,6 +112,10 @@ class FeedWatch:
     """A place in the history of a feed. See `shorthorn.ports.store.Watch`."""
 
     def __init__(self, feed: Feed, prefix: str, from_revision: int) -> None:
+        """Raises `Invalid` for a prefix or a revision that can't be."""
+        check_prefix(prefix)
+        if from_revision < 1:
+            raise Invalid(f"revisions begin at 1; from_revision={from_revision}")
         self._feed = feed
         self._prefix = prefix
         self._next_revision = from_revision

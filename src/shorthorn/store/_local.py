@@ -56,9 +56,6 @@ class LocalStore:
 
     def watch(self, prefix: str, from_revision: int) -> Watch:
         """See `Store.watch`."""
-        check_prefix(prefix)
-        if from_revision < 1:
-            raise Invalid(f"revisions begin at 1; from_revision={from_revision}")
         self._check_usable()
         return FeedWatch(self._feed, prefix, from_revision)
 

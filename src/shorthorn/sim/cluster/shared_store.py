@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from shorthorn.errors import Invalid, Unavailable
+from shorthorn.errors import Unavailable
 from shorthorn.ports.store import (
     JOURNAL_PAGE_MAX,
     NO_GUARDS,
@@ -157,9 +157,6 @@ class StoreClient:
 
     def watch(self, prefix: str, from_revision: int) -> Watch:
         """See `Store.watch`."""
-        check_prefix(prefix)
-        if from_revision < 1:
-            raise Invalid(f"revisions begin at 1; from_revision={from_revision}")
         return FeedWatch(self._feed, prefix, from_revision)
 
     async def commit(

@@ -14,6 +14,7 @@ import msgspec
 
 from shorthorn.links import program_lines as lines
 from shorthorn.native._native import (
+    DiskError,
     Do,
     Done,
     End,
@@ -158,7 +159,7 @@ class Slot:
         standing, damaged, used = _standing.decode(self.core.standing()), None, 0
         try:
             used = self.files.used_bytes()
-        except Exception as error:  # noqa: BLE001 - any error of the disk is what is told
+        except DiskError as error:
             damaged = str(error)
         return lines.Held(
             replica=self.name,
