@@ -179,10 +179,20 @@ def _told(name: str) -> str:
     """What is wrong with a scenario as it is told now; empty when it is as in its file."""
     try:
         outcome = runner.run_file(ROOT / "tests/scenarios" / f"{name}.txt", Simulated)
-    except Exception as error:  # noqa: BLE001 - whatever breaks under a mutant
+    except Exception as error:
+        if blunder := _blunder(error):
+            raise AssertionError(f"the mutant itself is broken: {blunder!r}") from error
         return f"{type(error).__name__}: {error}".split("\n", 1)[0]
     changed = [line for line in outcome.difference(name).splitlines()[3:] if line[:1] in "+-"]
     return "" if outcome.agrees else "; ".join(changed)[:300]
+
+
+def _blunder(error: BaseException) -> BaseException | None:
+    """An error of a patch that does not fit what it patches, in what an exception comes from: that catches nothing."""
+    at: BaseException | None = error
+    while at is not None and not isinstance(at, TypeError | AttributeError | NameError):
+        at = at.__cause__
+    return at
 
 
 def _sim(entry: Entry, seeds: str) -> Caught | None:
