@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod joiners;
+
 use bytes::Bytes;
 use shorthorn_core::engine::{
     ClientAnswer, ClientError, ClientId, ClientOp, ClientRequest, Effect, Engine, Event, Status,
