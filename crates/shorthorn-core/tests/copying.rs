@@ -406,3 +406,38 @@ fn a_settle_without_a_member_clears_only_what_the_record_has_decided() {
     }
     assert!(bench.finished);
 }
+
+/// Cut off before the record says so, it leaves the marks: else the next open would not say that something may be gone.
+#[test]
+fn a_settle_of_what_lost_power_clears_only_what_the_record_has_decided() {
+    let mut bench = Bench::new(CopyWork::Settle);
+    for replica in 0..2 {
+        bench.seal(replica, marked(true, 2));
+    }
+    for _ in 0..2 {
+        for replica in 0..2 {
+            let reply = match bench.asked(replica)[0] {
+                Request::Hash { .. } => hash(1),
+                _ => Reply::Done,
+            };
+            bench.answer(replica, reply);
+        }
+    }
+    assert_eq!(bench.ready, Some(vec!["r0".to_owned(), "r1".to_owned()]));
+    assert!(bench.sent.is_empty(), "nothing was cleared");
+    let document = document(2);
+    bench.event(Event::Committed { document });
+    for step in 0..3 {
+        for replica in 0..2 {
+            let asked = bench.asked(replica);
+            let right = match step {
+                0 => matches!(asked[..], [Request::Member(_)]),
+                1 => matches!(asked[..], [Request::Clear { m: 2, .. }]),
+                _ => matches!(asked[..], [Request::Flush { .. }]),
+            };
+            assert!(right, "{asked:?}");
+            bench.answer(replica, Reply::Done);
+        }
+    }
+    assert!(bench.finished);
+}

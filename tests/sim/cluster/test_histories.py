@@ -141,3 +141,14 @@ def test_a_block_of_two_writes_shows_each_sector_and_a_torn_sector_is_wrong() ->
     assert value_of(mixed) == (5, 6, 6, 6, 6, 6, 6, 6)
     with pytest.raises(Violation, match="two writes"):
         value_of(content_of(5)[:256] + content_of(6)[256:])
+
+
+def test_what_no_write_made_is_wrong_unless_rot_could_be_taken_for_a_torn_block(histories: Histories) -> None:
+    write(histories, 1)
+    rotten = b"\x01" + bytes(8) + bytes(BLOCK - 9)
+    with pytest.raises(Violation, match="parts of two writes"):
+        read(histories, 1, rotten)
+    histories.took_rot(V)
+    read(histories, 1, rotten)
+    with pytest.raises(Violation, match="shows 0"):
+        read(histories, 1, bytes(BLOCK))

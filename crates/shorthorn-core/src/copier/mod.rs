@@ -43,8 +43,8 @@ enum State {
     Ready,
     /// The members store it.
     Telling,
-    /// Move: the new member's marks go, under the membership number at which it became in-sync. Settle without a member: all
-    /// marks go, now that the record has removed it.
+    /// Move: the new member's marks go, under the membership number at which it became in-sync. Settle without a member,
+    /// or of what lost power only: all marks go, now that the record says that the copies are equal.
     Stamping,
     /// That becomes durable: a mark that came back by a power loss would make the next open say broken for nothing.
     SyncingLast,

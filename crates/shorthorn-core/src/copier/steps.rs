@@ -66,8 +66,12 @@ impl Copier {
     /// A settle goes without a member on a node declared dead only if one that is sealed isn't torn (docs/protocol.md,
     /// Settle). Where nothing is marked nothing is lost.
     fn loses_what_is_away(&self) -> bool {
-        let torn = self.sealer.all_torn() == self.wanted;
-        !self.order.without.is_empty() && torn && !self.runs.is_empty()
+        !self.order.without.is_empty() && self.loses_what_was_not_flushed()
+    }
+
+    /// All lost power while open, and regions are marked: what was not flushed may be gone (A2).
+    fn loses_what_was_not_flushed(&self) -> bool {
+        self.sealer.all_torn() == self.wanted && !self.runs.is_empty()
     }
 
     /// All regions that are marked on any of these, inside the volume, in order and joined.
@@ -164,13 +168,15 @@ impl Copier {
     }
 
     /// A settle of all in-sync replicas: nobody differs from them any more. While somebody who is in-sync by the record is
-    /// left out, the marks say where that one may differ, should it come back before the record has removed it.
+    /// left out, the marks say where that one may differ, should it come back before the record has removed it. And should
+    /// this settle be cut off, they tell the next open that unflushed changes may be gone.
     fn clears_before_ready(&self) -> bool {
         let settles = self.order.work == CopyWork::Settle;
-        settles && self.order.without.is_empty() && !self.runs.is_empty()
+        let all = self.order.without.is_empty() && !self.loses_what_was_not_flushed();
+        settles && all && !self.runs.is_empty()
     }
 
-    /// Whose marks go only when the record has decided: a move's target's, and everybody's after a settle without some.
+    /// Whose marks go only when the record has decided: a move's target's, and everybody's after a settle without some or that may have lost something.
     fn still_marked(&self) -> ReplicaSet {
         match &self.order.work {
             CopyWork::Settle => self.wanted,

@@ -153,6 +153,10 @@ class Faults:
         """The next write fails."""
         self._drive(node).fail_write()
 
+    def fail_no_more(self, node: str) -> None:
+        """What was to fail next, and has not yet, won't."""
+        self._drive(node).fail_no_more()
+
     def writeback(self, node: str) -> None:
         """The kernel writes back some of what is not synced."""
         self._drive(node).sim.writeback(self._chance.getrandbits(64))

@@ -121,6 +121,8 @@ class Truth:
             raise Violation(f"S3: {volume.name} opened as broken, and {', '.join(whole)} never lost power")
         if broken:
             self._broken[volume.uid] = epoch
+        if not whole and volume.uid in self.rotten:
+            self.histories.took_rot(volume.uid)
         self._equal(members)
         self.histories.opened(volume.uid, epoch, broken=broken)
         self._compare(volume, "opened")
@@ -130,6 +132,8 @@ class Truth:
         """Made equal without a session: what only lost copies could tell may be gone; clients had let go before."""
         members = [r.id for r in volume.in_sync]
         broken = all(r in self._lost_power for r in members)
+        if broken and volume.uid in self.rotten:
+            self.histories.took_rot(volume.uid)
         self._equal(members)
         self.histories.opened(volume.uid, volume.opened_epoch, broken=broken)
         self._compare(volume, "settled")

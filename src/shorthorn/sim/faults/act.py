@@ -85,6 +85,7 @@ class Actor:
             self.faults.power_off(name)
         self._failed.clear()
         for name, node in self.cluster.nodes.items():
+            self.faults.fail_no_more(name)
             self.faults.power_on(name)
             node.start_agent()
             self.faults.free(name)

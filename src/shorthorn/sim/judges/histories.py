@@ -46,11 +46,15 @@ class Request:
 
 @dataclass(slots=True)
 class _Volume:
-    """`over_through`: sessions up to this epoch are over. `opened`: the last that opened; `served`: that answered a request."""
+    """`over_through`: sessions up to this epoch are over. `opened`: the last that opened; `served`: that answered a request.
+
+    `took_rot`: see `Histories.took_rot`.
+    """
 
     over_through: int = 0
     opened: int = 0
     served: int = 0
+    took_rot: bool = False
     registers: dict[int, Register] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
     cut: list[Request] = field(default_factory=list)
@@ -130,7 +134,7 @@ class Histories:
         for at, block in enumerate(self._blocks(volume, request)):
             register = self._register(volume, request.volume, block)
             if request.kind is Kind.READ:
-                register.shown(request.op, value_of(data[at * BLOCK : (at + 1) * BLOCK]))
+                _show(volume, register, request.op, data[at * BLOCK : (at + 1) * BLOCK])
             elif request.kind is Kind.FLUSH:
                 register.flushed(request.op)
             else:
@@ -180,6 +184,12 @@ class Histories:
         for request in cut:
             self._over(volume, request)
 
+    def took_rot(self, uid: str) -> None:
+        """Bits flipped in a copy, and then all had lost power while open: in a marked region nobody can tell a torn block from
+        a rotten one, and it is taken as it is (docs/protocol.md, A14). What no write made is nobody's fault from now on.
+        """
+        self._volumes.setdefault(uid, _Volume()).took_rot = True
+
     def gone(self, uid: str) -> None:
         """The volume was deleted."""
         volume = self._volumes.get(uid)
@@ -200,7 +210,7 @@ class Histories:
             return
         self._ops += 1
         register.call_read(self._ops)
-        register.shown(self._ops, value_of(data))
+        _show(volume, register, self._ops, data)
 
     def served(self, uid: str) -> int:
         """The epoch of the last session that answered a request; 0: none did."""
@@ -230,6 +240,17 @@ class Histories:
     def _over(self, volume: _Volume, request: Request) -> None:
         for block in self._blocks(volume, request):
             self._register(volume, request.volume, block).over(request.op)
+
+
+def _show(volume: _Volume, register: Register, op: int, data: bytes) -> None:
+    try:
+        value = value_of(data)
+    except Violation:
+        if not volume.took_rot:
+            raise
+        register.over(op)
+    else:
+        register.shown(op, value)
 
 
 def _spoken(request: Request) -> str:

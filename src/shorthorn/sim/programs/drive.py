@@ -18,6 +18,9 @@ FOLDER: Final = "/replicas"
 CUT_STEPS_MAX: Final = 12
 """Work that is cut off gets as far as one of so many steps of the disk: more than a write with its mark has."""
 
+NEVER: Final = 1 << 62
+"""More writes and syncs than any run has."""
+
 
 class Times:
     """How long a disk takes, seconds: of a modest SSD. Each time is between half and twice as long, sometimes far longer."""
@@ -98,6 +101,11 @@ class Drive:
     def fail_sync(self) -> None:
         """The next sync fails, and what it was to make durable never will be."""
         self.sim.fail_sync(0)
+
+    def fail_no_more(self) -> None:
+        """What was to fail next, and has not yet, won't."""
+        self.sim.fail_write(NEVER)
+        self.sim.fail_sync(NEVER)
 
     def rot(self, replica: str) -> str:
         """A bit of the content of a replica flips, somewhere. Where; empty when it has no content."""
